@@ -1,0 +1,108 @@
+"""The errors of the audit, as a tree; facts are attributes.  Knows nothing of HTTP.
+
+AuditError
+├── ContextError          an actor, a reason or a correlation id that cannot be recorded
+├── ReplayError           a change does not fit the state to which it is applied
+├── VersionTaken          another writer has appended that version to the stream
+├── EventNotStored        the database refused an event
+├── UnknownVersion        the stream does not reach that version
+├── DocumentDeleted       the version is a delete: there is no state after it
+└── StreamGap             an event in the middle of a stream is missing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bzz.values import ABSENT
+
+
+class AuditError(Exception):
+    """The root of all errors of the audit.  `str(error)` is one sentence for people."""
+
+
+class ContextError(AuditError):
+    """An actor, a reason or a correlation id that cannot be recorded."""
+
+
+class ReplayError(AuditError):
+    """A change does not fit the state to which it is applied.
+
+    `path` is where, `expected` what the change starts from, `found` what the state holds
+    there; both may be `ABSENT`.
+    """
+
+    def __init__(self, path: Sequence[str | int], expected: Any, found: Any) -> None:
+        self.path = tuple(path)
+        self.expected = expected
+        self.found = found
+        place = "".join(f"/{token}" for token in path) or "the root"
+        super().__init__(
+            f"The change of {place} starts from {_shown(expected)}, but the state has "
+            f"{_shown(found)} there: an event before it is missing or was altered."
+        )
+
+
+class VersionTaken(AuditError):
+    """Another writer has appended `version` to `stream` since the caller looked."""
+
+    def __init__(self, stream: str, version: int) -> None:
+        self.stream = stream
+        self.version = version
+        super().__init__(
+            f"Another writer has stored version {version} in stream {stream!r}; "
+            "read the document again and repeat the write."
+        )
+
+
+class EventNotStored(AuditError):
+    """The database refused an event; the message says why."""
+
+
+class UnknownVersion(AuditError):
+    """A stream does not reach `version`; its last one is `last_version`, 0 if it has none."""
+
+    def __init__(self, stream: str, document: Any, *, version: int, last_version: int) -> None:
+        self.stream = stream
+        self.document = document
+        self.version = version
+        self.last_version = last_version
+        known = f"its last version is {last_version}" if last_version else "it has no history"
+        super().__init__(f"{stream} {_shown(document)} has no version {version}; {known}.")
+
+
+class DocumentDeleted(AuditError):
+    """There is no state after `version`, which deleted the document."""
+
+    def __init__(self, stream: str, document: Any, *, version: int) -> None:
+        self.stream = stream
+        self.document = document
+        self.version = version
+        super().__init__(
+            f"Version {version} of {stream} {_shown(document)} is a delete; "
+            f"the last state before it is that of version {version - 1}."
+        )
+
+
+class StreamGap(AuditError):
+    """After event `version` the next one should follow and does not, though later ones are there.
+
+    Raised where a state cannot be told without the missing event.
+    """
+
+    def __init__(self, stream: str, document: Any, *, missing: int) -> None:
+        self.stream = stream
+        self.document = document
+        self.missing = missing
+        super().__init__(
+            f"Version {missing} of {stream} {_shown(document)} is missing from the history; "
+            "states after it cannot be told. Bring it back from a backup."
+        )
+
+
+def _shown(value: Any) -> str:
+    if value is ABSENT:
+        return "nothing"
+    text = f"{value}" if type(value).__name__ == "ObjectId" else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
