@@ -1,0 +1,21 @@
+"""Audit: every write of a model as an immutable event, and what can be done with a history."""
+
+from __future__ import annotations
+
+from bzz.audit.auditor import Auditor
+from bzz.audit.diff import Change
+from bzz.audit.errors import AuditError
+from bzz.audit.events import Actor, Context, Event, Operation, Request
+from bzz.audit.history import History
+
+__all__ = [
+    "Actor",
+    "AuditError",
+    "Auditor",
+    "Change",
+    "Context",
+    "Event",
+    "History",
+    "Operation",
+    "Request",
+]

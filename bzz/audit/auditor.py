@@ -1,0 +1,350 @@
+"""The Auditor: the one place where the parts of the audit are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from bzz import connection
+from bzz.audit.context import actor_from, checked_reason, correlation_from, reason_from
+from bzz.audit.errors import ContextError
+from bzz.audit.events import SYSTEM, Context, Request
+from bzz.audit.handlers import routes_for_history
+from bzz.audit.history import History
+from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
+from bzz.audit.store import HistoryStore
+from bzz.audit.tracking import Tracked, tracked
+from bzz.capture import Unit, Write, current_unit, id_key
+from bzz.errors import BadRequest, Conflict, SetupError
+from bzz.recording import Head, Model, Past, Recorder, State, record_with
+from bzz.settling import SIGNAL_OF, settled, signal_arguments
+from bzz.signals import announce, before_commit
+from bzz.transactions import DEADLINE, Deadline, is_transient, transaction
+from bzz.transactions import run as run_unit
+from bzz.values import Hidden
+
+T = TypeVar("T")
+
+ActorHook = Callable[[Any], Any]
+
+
+class Auditor:
+    """Turns the writes of its models into events, and answers for their history.
+
+    Args:
+        actor: called with the handler of a request, on the event loop, after the request was
+            authenticated; says who writes: a string (an id of kind 'user'), a `(kind, id)` pair,
+            or None (anonymous).  May be a coroutine function.  Without it requests are
+            anonymous.
+        segment: the path segment of history routes, for models with a field of that name.
+        deadline: seconds within which a write in code is done, 10 by default.
+        clock: tells the time of events, UTC; for tests.
+    """
+
+    def __init__(
+        self,
+        actor: ActorHook | None = None,
+        *,
+        segment: str = "history",
+        deadline: float = DEADLINE,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._actor = actor
+        self._segment = segment
+        self._deadline = deadline
+        self._clock = clock
+        self._tracked: dict[Model, Tracked] = {}
+        self._listening: set[Model] = set()
+        self._client: Any = None
+        self._store: HistoryStore | None = None
+        self._recorder: WriteRecorder | None = None
+
+    # Registration ----------------------------------------------------------------------
+
+    def track(
+        self,
+        model: Model,
+        *,
+        stream: str | None = None,
+        exclude: Iterable[str] = (),
+        mask: Iterable[str] = (),
+        schema: int = 1,
+    ) -> None:
+        """Record every write of `model` from now on, or set its options.
+
+        Args:
+            stream: the name of its streams, by default its collection's; give one so that
+                history survives a rename.
+            exclude: fields (dotted into embedded ones) whose values are never stored, nor that
+                they changed.
+            mask: fields of which events tell that they changed, never their values.
+            schema: the version of the model's schema, written into its events.
+
+        Raises `SetupError` for unknown fields, the id, and a model of another auditor.
+        """
+        record_with(self, model)
+        self._tracked[model] = tracked(
+            model, stream=stream, exclude=exclude, mask=mask, schema=schema
+        )
+
+    def tracked_as(self, model: Model) -> Tracked:
+        """How a model (or a class that it inherits from) is recorded.  Raises `SetupError`."""
+        for ancestor in model.__mro__:
+            if ancestor in self._tracked:
+                return self._tracked[ancestor]
+        raise SetupError(
+            f"{model.__name__} is not audited: pass audit= to routes_for, or track() it."
+        )
+
+    # In code ---------------------------------------------------------------------------
+
+    def write(
+        self,
+        function: Callable[[], T],
+        *,
+        actor: Any = SYSTEM,
+        reason: str | None = None,
+        correlation: str | None = None,
+    ) -> T:
+        """Run `function` in one transaction and return its value; its writes are recorded.
+
+        It is run again when the database asks for it, so it loads what it changes and has no
+        effects outside the database.  Runs in the calling thread; from a coroutine:
+        `await asyncio.to_thread(auditor.write, function)`.
+
+        Raises what `function` raises (nothing is stored then); `Unavailable` when the database
+        cannot decide within the deadline, `Undecided` when the outcome is not known.
+        """
+        if current_unit() is not None:
+            return function()  # within another write: the same transaction, the same actor
+        self.prepare()
+        value, unit = run_unit(
+            lambda _: function(),
+            client=self._client,
+            transactional=connection.has_transactions(self._client),
+            contexts={self: self._context(actor, reason, correlation)},
+            deadline=Deadline(self._deadline),
+            announce_all=True,
+        )
+        _announce_here(unit)
+        return value
+
+    @contextmanager
+    def recording(
+        self, *, actor: Any = SYSTEM, reason: str | None = None, correlation: str | None = None
+    ) -> Iterator[None]:
+        """As `write`, for a block that may not be repeated.
+
+        Raises `RuntimeError` in a coroutine, whose `await` would carry the transaction into
+        other tasks; `Conflict` when another writer was faster: nothing is stored then.
+        """
+        _refuse_on_loop()
+        if current_unit() is not None:
+            yield
+            return
+        self.prepare()
+        contexts: dict[Recorder, object] = {self: self._context(actor, reason, correlation)}
+        if not connection.has_transactions(self._client):
+            unit = Unit(contexts=contexts, announce_all=True)
+            with settled(unit):
+                yield
+        else:
+            with self._client.start_session() as session:
+                unit = Unit(session=session, contexts=contexts, announce_all=True)
+                try:
+                    with transaction(unit, Deadline(self._deadline)):
+                        yield
+                except Exception as error:
+                    if not is_transient(error):
+                        raise
+                    raise Conflict(
+                        "Another writer changed the same documents first; nothing was stored. "
+                        "Repeat the block, or use auditor.write, which repeats it by itself."
+                    ) from error
+        _announce_here(unit)
+
+    def history(self, model: Model, pk: Any) -> History:
+        """The history of one document, by its primary key."""
+        self.prepare()
+        document_id = model._fields[model._meta["id_field"]].to_mongo(pk)
+        return History(self, self.tracked_as(model), document_id)
+
+    # What the framework asks (bzz.recording.Recorder) -----------------------------------
+
+    def prepare(self) -> None:
+        """Check the server, and make the history collection and all indexes that are missing.
+
+        Runs by itself on first use; cheap afterwards.  Raises `SetupError` with one sentence
+        that says what to do, `Unavailable` when the server does not answer.
+        """
+        if not self._tracked:
+            raise SetupError("This auditor has no models: pass audit= to routes_for, or track().")
+        models = list(self._tracked)
+        client = connection.client_of(models[0])
+        for model in models:
+            if connection.client_of(model) is not client:
+                raise SetupError(
+                    f"{model.__name__} is stored through another client than "
+                    f"{models[0].__name__}, and one transaction cannot span two: "
+                    "give it an auditor of its own."
+                )
+            connection.prepare(model)
+        self._listen()
+        if client is not self._client:
+            self._prepare_store(client, models)
+
+    def _prepare_store(self, client: Any, models: list[Model]) -> None:
+        store = HistoryStore(models[0]._get_db(), real=connection.has_transactions(client))
+        store.prepare()
+        self._store = store
+        self._recorder = WriteRecorder(store, clock=self._clock)
+        self._client = client
+
+    def _listen(self) -> None:
+        for model in self._tracked:
+            for each in _with_subclasses(model):
+                # Once for each class: whoever disconnects the auditor is not undone in silence.
+                if each not in self._listening:
+                    before_commit.connect(self._record, sender=each, weak=False)
+                    self._listening.add(each)
+
+    def _record(self, sender: Model, writes: list[Write]) -> None:
+        if self._recorder is not None:
+            self._recorder.record(self.tracked_as(sender), writes)
+
+    async def describe(self, handler: Any, reason: str | None = None) -> Context:
+        """Who makes a request's writes, and why; `reason` wins over the header's.
+
+        Raises `BadRequest` for a reason or a correlation id that cannot be kept, and
+        `ContextError` when the actor callable returned something that is no actor.
+        """
+        actor = None if self._actor is None else self._actor(handler)
+        if inspect.isawaitable(actor):
+            actor = await actor
+        request = handler.request
+        try:
+            reason = reason or reason_from(request.headers)
+            correlation = correlation_from(request.headers)
+        except ContextError as error:
+            raise BadRequest(str(error)) from error
+        return Context(
+            actor=actor_from(actor),
+            reason=reason,
+            correlation=correlation,
+            request=Request(request.method, request.path, request.remote_ip),
+        )
+
+    def hidden(self, model: Model) -> Hidden:
+        """The stored paths of a model that are excluded or masked."""
+        return self.tracked_as(model).redaction.hidden
+
+    def heads(self, unit: Unit | None, model: Model, ids: Iterable[Any]) -> list[Head | None]:
+        """The last event of each document, in the order of `ids`; None where there is none."""
+        wanted = list(ids)
+        session = None if unit is None else unit.session
+        stored = self.store.heads(self.tracked_as(model).stream, wanted, session=session)
+        found = {id_key(each["d"]): _head(each) for each in stored}
+        return [found.get(id_key(each)) for each in wanted]
+
+    def matches(self, head: Head, model: Model, state: State | None) -> bool:
+        """Whether `state` is what the document was after the event of `head`."""
+        return is_state_of(head, self.tracked_as(model).redaction.strip(state))
+
+    def last_state(self, model: Model, document_id: Any) -> State | None:
+        """The last state in which a document existed; None when it never did."""
+        return self._history(model, document_id).last_state()
+
+    def trace(self, model: Model, member: str, value: Any) -> Any:
+        """The primary key of the last deleted document whose `member` was `value`; or None."""
+        return self.store.trace(self.tracked_as(model).stream, member, value)
+
+    def past(self, model: Model, document_id: Any, at: str) -> Past:
+        """A document as it was at a version (digits) or a time (RFC 3339)."""
+        return self._history(model, document_id).past(at)
+
+    def routes(self, handler: type[Any], resource: Any) -> list[Any]:
+        """The history routes of a model, on the handler class that serves the model."""
+        if resource.model not in self._tracked:
+            self.track(resource.model)
+        return routes_for_history(handler, resource, self)
+
+    def segment(self) -> str:
+        """The path segment of history routes."""
+        return self._segment
+
+    # Parts -----------------------------------------------------------------------------
+
+    @property
+    def store(self) -> HistoryStore:
+        """Where events are stored.  Raises `SetupError` before `prepare()`."""
+        if self._store is None:
+            raise SetupError("Call prepare() first.")
+        return self._store
+
+    def _history(self, model: Model, document_id: Any) -> History:
+        return History(self, self.tracked_as(model), document_id)
+
+    def _context(self, actor: Any, reason: str | None, correlation: str | None) -> Context:
+        return Context(
+            actor=actor_from(actor),
+            reason=None if reason is None else checked_reason(reason),
+            correlation=correlation or correlation_from({}),
+        )
+
+
+def _head(stored: dict[str, Any]) -> Head:
+    return Head(
+        version=int(stored["v"]),
+        deleted="g" in stored,
+        time=stored["t"],
+        facts={"h": stored["h"], "z": stored["z"]},
+    )
+
+
+def _with_subclasses(model: Model) -> Iterator[Model]:
+    yield model
+    for subclass in model.__subclasses__():
+        yield from _with_subclasses(subclass)
+
+
+def _announce_here(unit: Unit) -> None:
+    """Send the `post_` signals of a unit of code, in the thread that wrote.
+
+    Coroutine receivers run on a loop of their own.  Where the caller itself blocks a running
+    loop they become a task of that one, since nothing can be awaited there.
+    """
+
+    async def all_of_them() -> None:
+        for kind, write in unit.operations:
+            await announce(SIGNAL_OF[kind], write.model, **signal_arguments(kind, write))
+
+    if any(SIGNAL_OF[kind].has_receivers_for(write.model) for kind, write in unit.operations):
+        _run_here(all_of_them())
+
+
+_tasks: set[asyncio.Task[None]] = set()  # asyncio itself holds tasks weakly
+
+
+def _run_here(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    task = loop.create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+def _refuse_on_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "auditor.recording() cannot be used in a coroutine: an await inside it would carry the "
+        "transaction into other tasks. Use await asyncio.to_thread(auditor.write, function)."
+    )

@@ -1,0 +1,163 @@
+"""The reading side: the events of one document, and its states at any version or time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mongoengine import DateTimeField
+
+from bzz.audit.errors import DocumentDeleted, StreamGap, UnknownVersion
+from bzz.audit.events import SYSTEM, Event, State
+from bzz.audit.replay import after
+from bzz.audit.restoring import restore_in
+from bzz.audit.tracking import Tracked
+from bzz.errors import BadRequest, Conflict, Gone, NotFound
+from bzz.jsonvalues import NotThisType, read
+from bzz.recording import Past
+
+if TYPE_CHECKING:
+    from bzz.audit.auditor import Auditor
+
+_TIME = DateTimeField()
+
+
+class History:
+    """The history of one document.  `auditor.history(User, pk)` gives it.
+
+    Outlives the document.  Reads what a majority of the database holds.
+    """
+
+    def __init__(self, auditor: Auditor, tracked: Tracked, document_id: Any) -> None:
+        self._auditor = auditor
+        self._tracked = tracked
+        self.document_id = document_id
+
+    def versions(
+        self,
+        *,
+        query: dict[str, Any] | None = None,
+        newest_first: bool = False,
+        limit: int = 0,
+        session: Any = None,
+    ) -> Iterator[Event]:
+        """The events in order of version, all of them or the first `limit`."""
+        return self._auditor.store.events(
+            self._tracked.stream,
+            self.document_id,
+            model=self._tracked.name,
+            query=query,
+            newest_first=newest_first,
+            limit=limit,
+            session=session,
+        )
+
+    def event(self, version: int, *, session: Any = None) -> Event:
+        """One event.  Raises `UnknownVersion`."""
+        for event in self.versions(query={"v": version}, session=session):
+            return event
+        raise self._unknown(version)
+
+    def last_version(self) -> int:
+        """The number of the last event; 0 without any."""
+        for event in self.versions(newest_first=True, limit=1):
+            return event.version
+        return 0
+
+    def state_at(self, moment: int | datetime, *, session: Any = None) -> State:
+        """The document as stored after an event: a version, or the last one not after a time.
+
+        Raises `UnknownVersion` for what never was, `DocumentDeleted` where there is no
+        document, `StreamGap` when an event before it is missing.
+        """
+        version = moment if isinstance(moment, int) else self._version_at(moment)
+        return self._state(version, session)[1]
+
+    def last_state(self) -> State | None:
+        """The last state in which the document existed; None when it never did."""
+        last: State | None = None
+        state: State | None = None
+        for event in self.versions():
+            state = after(event, state)
+            last = state or last
+        return last
+
+    def restore(
+        self,
+        version: int,
+        *,
+        fields: list[str] | None = None,
+        actor: Any = SYSTEM,
+        reason: str | None = None,
+    ) -> int:
+        """Make the state of a version the newest one; the version number of the new event.
+
+        The current number when the document is so already.  Raises as `state_at`, and what
+        saving the document raises.
+        """
+        model = self._tracked.model
+
+        def work() -> None:
+            restore_in(self, self._tracked, model, version, fields)
+
+        self._auditor.write(work, actor=actor, reason=reason)
+        return self.last_version()
+
+    def past(self, at: str) -> Past:
+        """The document as of a version in digits, or a time (RFC 3339).
+
+        Raises `BadRequest`, `NotFound`, `Gone`, and `Conflict` for a stream with a gap.
+        """
+        try:
+            moment = int(at) if at.isdecimal() and at.isascii() else _moment(at)
+            version = moment if isinstance(moment, int) else self._version_at(moment)
+            event, state = self._state(version)
+        except UnknownVersion as error:
+            raise NotFound(str(error)) from error
+        except DocumentDeleted as error:
+            raise Gone(str(error), version=error.version) from error
+        except StreamGap as error:
+            raise Conflict(str(error)) from error
+        return Past(event.version, event.time, state)
+
+    def _state(self, version: int, session: Any = None) -> tuple[Event, State]:
+        state: State | None = None
+        event = None
+        events = self.versions(query={"v": {"$lte": version}}, session=session)
+        for number, event in enumerate(events, 1):
+            if event.version != number:
+                raise StreamGap(self._tracked.stream, self.document_id, missing=number)
+            state = after(event, state)
+        if event is None or event.version != version:
+            raise self._unknown(version)
+        if state is None:
+            raise DocumentDeleted(self._tracked.stream, self.document_id, version=version)
+        return event, state
+
+    def _version_at(self, time: datetime) -> int:
+        query = {"t": {"$lte": time}}
+        for event in self.versions(query=query, newest_first=True, limit=1):
+            return event.version
+        raise NotFound(
+            f"{self._tracked.model.__name__} {self.document_id} was not known yet at "
+            f"{time.isoformat()}."
+        )
+
+    def _unknown(self, version: int) -> UnknownVersion:
+        return UnknownVersion(
+            self._tracked.stream,
+            self.document_id,
+            version=version,
+            last_version=self.last_version(),
+        )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment: datetime = read(_TIME, text, text=True)
+    except NotThisType as error:
+        raise BadRequest(
+            f"{text!r} is neither a version nor a time such as 2026-05-01T12:00:00Z."
+        ) from error
+    return moment

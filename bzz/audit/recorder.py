@@ -1,0 +1,180 @@
+"""Adapter: what a unit of work wrote becomes events, from the database's own content.
+
+A receiver of `before_commit`.  Knows the capture's writes and the store; nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+
+from bzz.audit.diff import changes_between, digest
+from bzz.audit.errors import EventNotStored, VersionTaken
+from bzz.audit.events import SYSTEM, Context, Event, Intent, Operation, State
+from bzz.audit.replay import fold
+from bzz.audit.store import HistoryStore
+from bzz.audit.tracking import Tracked
+from bzz.capture import Unit, Write
+from bzz.errors import Superseded, Unavailable
+from bzz.recording import Head
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time, UTC, cut to the milliseconds that BSON keeps."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class WriteRecorder:
+    """Makes events of writes and appends them in the writes' own transaction."""
+
+    def __init__(self, store: HistoryStore, *, clock: Clock = utc_now) -> None:
+        self._store = store
+        self._clock = clock
+
+    def record(self, tracked: Tracked, writes: Sequence[Write]) -> None:
+        """Append the events of all changed `writes` of one model.
+
+        Each write gets its event; one that changed only what is excluded gets none.  Raises
+        `Superseded` when another writer has appended to a stream in the meantime, and
+        `Unavailable` when the events cannot be stored.
+        """
+        unit = writes[0].unit
+        time = self._clock()
+        self._read_heads(unit, tracked, writes)
+        made = [(write, self._events(unit, tracked, write, time)) for write in writes]
+        events = [event for _, each in made for event in each]
+        if events:
+            self._append(events, unit)
+        for write, each in made:
+            write.record(each[-1] if each else None)
+
+    def _append(self, events: Sequence[Event], unit: Unit) -> None:
+        try:
+            self._store.append(events, session=unit.session)
+        except VersionTaken as error:
+            raise Superseded(str(error)) from error
+        except EventNotStored as error:
+            raise Unavailable(
+                f"The event could not be stored, so the write was refused: {error}"
+            ) from error
+
+    def _read_heads(self, unit: Unit, tracked: Tracked, writes: Sequence[Write]) -> None:
+        unknown = [write for write in writes if not unit.knows_head(tracked.model, write.id)]
+        unit.read_heads(tracked.model, [write.id for write in unknown])
+
+    def _events(self, unit: Unit, tracked: Tracked, write: Write, time: datetime) -> list[Event]:
+        redaction = tracked.redaction
+        before, after = redaction.strip(write.before), redaction.strip(write.after)
+        changes = changes_between(before, after)
+        masked = redaction.masked_changes(write.before, write.after)
+        if not changes and not masked and (before is None) == (after is None):
+            return []
+        head = unit.head(tracked.model, write.id)
+        events: list[Event] = []
+        found = self._found(tracked, write.id, head, before, time, unit)
+        if found is not None:
+            events.append(found)
+        version = (head.version if head else 0) + len(events) + 1
+        context = write.context if isinstance(write.context, Context) else Context()
+        intent = write.intent if isinstance(write.intent, Intent) else Intent()
+        events.append(
+            self._event(
+                tracked,
+                write.id,
+                version,
+                _operation(write, intent),
+                after,
+                time,
+                changes=tuple(changes),
+                masked=tuple(masked),
+                actor=context.actor,
+                reason=context.reason,
+                correlation=context.correlation,
+                request=context.request,
+                restored_from=intent.restored_from,
+                undo_of=intent.undo_of,
+            )
+        )
+        return events
+
+    def _found(
+        self,
+        tracked: Tracked,
+        document_id: Any,
+        head: Head | None,
+        before: State | None,
+        time: datetime,
+        unit: Unit,
+    ) -> Event | None:
+        """The event for what was found: a document without history, or a write made round bzz."""
+        if head is None:
+            if before is None:
+                return None
+            operation, version, recorded = Operation.BASELINE, 1, None
+        elif is_state_of(head, before):
+            return None
+        else:
+            operation, version = Operation.EXTERNAL, head.version + 1
+            recorded = fold(
+                self._store.events(
+                    tracked.stream, document_id, model=tracked.name, session=unit.session
+                )
+            )
+        return self._event(
+            tracked,
+            document_id,
+            version,
+            operation,
+            before,
+            time,
+            changes=tuple(changes_between(recorded, before)),
+            actor=SYSTEM,
+        )
+
+    def _event(
+        self,
+        tracked: Tracked,
+        document_id: Any,
+        version: int,
+        operation: Operation,
+        state: State | None,
+        time: datetime,
+        **rest: Any,
+    ) -> Event:
+        salt = os.urandom(16)
+        return Event(
+            id=ObjectId(),
+            stream=tracked.stream,
+            model=tracked.name,
+            document=document_id,
+            version=version,
+            operation=operation,
+            time=time,
+            gone=state is None,
+            digest=digest(state, salt),
+            salt=salt,
+            schema=tracked.schema,
+            **rest,
+        )
+
+
+def is_state_of(head: Head, state: State | None) -> bool:
+    """Whether a stored document, stripped of what is hidden, is the state after the last event."""
+    if state is None or head.deleted:
+        return state is None and head.deleted
+    return digest(state, bytes(head.facts["z"])) == bytes(head.facts["h"])
+
+
+def _operation(write: Write, intent: Intent) -> Operation:
+    if intent.restored_from is not None or intent.undo_of is not None:
+        return Operation.RESTORED
+    if write.before is None:
+        return Operation.CREATED
+    return Operation.DELETED if write.after is None else Operation.UPDATED

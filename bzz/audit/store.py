@@ -1,0 +1,266 @@
+"""The history collection: how an event is stored, appended and read.  Nothing is ever taken away.
+
+One document in `bzz_history` is one event.  The collection outgrows all others, so its
+members have one letter:
+
+==  ==========================================================================
+s   stream name                     d   the document's id
+v   version, from 1                 o   operation, one letter
+t   time (UTC)                      n   server time of the write (a Timestamp)
+c   changes: p pointer, f from, t to; a missing f or t is an absent member
+x   pointers of masked values that changed
+a   actor: kind, id                 w   why: the reason
+k   correlation                     q   request: m method, p path, a address
+g   1: no document after this event
+h   digest of the state after it    z   salt
+r   restored from version           u   undo of version
+m   schema version, when not 1      p   position, 0 until it has one
+==  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import Binary, Int64, Timestamp
+from pymongo import ASCENDING, DESCENDING, ReadPreference
+from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from bzz.audit.diff import pack, pointer, unpack
+from bzz.audit.errors import EventNotStored, VersionTaken
+from bzz.audit.events import Actor, Event, Operation, Request
+from bzz.values import EXACT
+
+COLLECTION = "bzz_history"
+
+_LETTERS = {
+    Operation.CREATED: "c",
+    Operation.UPDATED: "u",
+    Operation.DELETED: "d",
+    Operation.RESTORED: "r",
+    Operation.EXTERNAL: "x",
+    Operation.BASELINE: "b",
+    Operation.ERASED: "e",
+}
+_OPERATIONS = {letter: operation for operation, letter in _LETTERS.items()}
+
+_UNIQUE_KEY = [("s", ASCENDING), ("d", ASCENDING), ("v", ASCENDING)]
+_HEAD = {"d": 1, "v": 1, "o": 1, "g": 1, "t": 1, "h": 1, "z": 1}
+
+_NAMESPACE_EXISTS = 48
+
+
+class HistoryStore:
+    """The events of all streams in one database.
+
+    `database` is PyMongo's or mongomock's.  Sessions are those of the caller's transaction;
+    without one, reads see only what a majority holds.
+    """
+
+    def __init__(self, database: Any, *, real: bool) -> None:
+        self._database = database
+        self._real = real
+        options: dict[str, Any] = {"codec_options": EXACT} if real else {}
+        collection = database[COLLECTION]
+        self._inside = collection.with_options(
+            read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern(), **options
+        )
+        self._outside = (
+            self._inside.with_options(read_concern=ReadConcern("majority"), **options)
+            if real
+            else self._inside
+        )
+
+    def prepare(self) -> None:
+        """Make the collection (compressed with zstd where the server has it) and its indexes."""
+        if self._real and COLLECTION not in self._database.list_collection_names():
+            self._create()
+        self._inside.create_index(_UNIQUE_KEY, unique=True, name="stream_version")
+
+    def _create(self) -> None:
+        engine = {"wiredTiger": {"configString": "block_compressor=zstd"}}
+        try:
+            self._database.create_collection(COLLECTION, storageEngine=engine)
+        except PyMongoError as error:
+            if getattr(error, "code", None) == _NAMESPACE_EXISTS:
+                return
+            # Another storage engine, or none of ours to choose: the default compresses too.
+            self._database.create_collection(COLLECTION)
+
+    # Appending
+
+    def append(self, events: Sequence[Event], *, session: Any) -> None:
+        """Store events in the caller's transaction: all of them or none.
+
+        Raises `VersionTaken` when another writer has appended to one of the streams since the
+        caller looked, and `EventNotStored` when the database refuses the events.
+        """
+        documents = [_packed(event) for event in events]
+        options = {} if session is None else {"session": session}
+        try:
+            if len(documents) == 1:
+                self._inside.insert_one(documents[0], **options)
+            else:
+                self._inside.insert_many(documents, **options)
+        except DuplicateKeyError as error:
+            raise VersionTaken(events[0].stream, events[0].version) from error
+        except OperationFailure as error:
+            if error.has_error_label("TransientTransactionError"):
+                raise
+            if error.code == _DUPLICATE_KEY or _has_duplicate(error):
+                raise VersionTaken(events[0].stream, events[0].version) from error
+            raise EventNotStored(str(error)) from error
+
+    # Reading
+
+    def heads(
+        self, stream: str, ids: Iterable[Any], *, session: Any = None
+    ) -> list[dict[str, Any]]:
+        """The last event of each document, as stored, of those that have one; in no order.
+
+        Only what continuing a stream takes: id, version, operation, time, digest and salt.
+        """
+        wanted = list(ids)
+        collection, options = self._reader(session)
+        if len(wanted) == 1:
+            found = collection.find(
+                {"s": stream, "d": wanted[0]}, _HEAD, sort=[("v", DESCENDING)], limit=1, **options
+            )
+            return list(found)
+        return list(
+            collection.aggregate(
+                [
+                    {"$match": {"s": stream, "d": {"$in": wanted}}},
+                    {"$sort": {"s": DESCENDING, "d": DESCENDING, "v": DESCENDING}},
+                    {"$group": {"_id": "$d", "last": {"$first": "$$ROOT"}}},
+                    {"$replaceRoot": {"newRoot": "$last"}},
+                    {"$project": _HEAD},
+                ],
+                **options,
+            )
+        )
+
+    def events(
+        self,
+        stream: str,
+        document_id: Any,
+        *,
+        model: str,
+        query: dict[str, Any] | None = None,
+        newest_first: bool = False,
+        limit: int = 0,
+        session: Any = None,
+    ) -> Iterator[Event]:
+        """The events of one document that match `query` (stored names), in order of version."""
+        collection, options = self._reader(session)
+        cursor = collection.find(
+            {"s": stream, "d": document_id, **(query or {})},
+            sort=[("v", DESCENDING if newest_first else ASCENDING)],
+            limit=limit,
+            **options,
+        )
+        for stored in cursor:
+            yield unpacked(stored, model)
+
+    def event(self, stream: str, document_id: Any, version: int, *, model: str) -> Event | None:
+        """One event, or None."""
+        for event in self.events(stream, document_id, model=model, query={"v": version}):
+            return event
+        return None
+
+    def trace(self, stream: str, member: str, value: Any) -> Any:
+        """The id of the document that a delete took away last while `member` was `value`.
+
+        None when there is none.  Reads the stream's deletes; there is no index of past values.
+        """
+        removed = {"$elemMatch": {"p": pointer([member]), "f": value, "t": {"$exists": False}}}
+        found = self._outside.find_one(
+            {"s": stream, "g": 1, "c": removed}, {"d": 1}, sort=[("_id", DESCENDING)]
+        )
+        return None if found is None else found["d"]
+
+    def _reader(self, session: Any) -> tuple[Any, dict[str, Any]]:
+        if session is None:
+            return self._outside, {}
+        return self._inside, {"session": session}
+
+
+_DUPLICATE_KEY = 11000
+
+
+def _has_duplicate(error: OperationFailure) -> bool:
+    details = error.details or {}
+    return any(each.get("code") == _DUPLICATE_KEY for each in details.get("writeErrors", ()))
+
+
+def letter_of(operation: str) -> str:
+    """The stored letter of an operation's name.  Raises `ValueError` for an unknown one."""
+    return _LETTERS[Operation(operation)]
+
+
+def _packed(event: Event) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "_id": event.id,
+        "s": event.stream,
+        "d": event.document,
+        "v": event.version,
+        "o": _LETTERS[event.operation],
+        "t": event.time,
+        # The server puts its own time in the place of an empty top-level Timestamp.
+        "n": Timestamp(0, 0),
+        "c": pack(event.changes),
+        "a": [event.actor.kind] if event.actor.id is None else [event.actor.kind, event.actor.id],
+        "h": Binary(event.digest),
+        "z": Binary(event.salt),
+        "p": Int64(0),
+    }
+    request = event.request
+    optional: dict[str, Any] = {
+        "x": list(event.masked) or None,
+        "w": event.reason,
+        "k": event.correlation,
+        "q": request and {"m": request.method, "p": request.path, "a": request.address},
+        "g": 1 if event.gone else None,
+        "r": event.restored_from,
+        "u": event.undo_of,
+        "m": event.schema if event.schema != 1 else None,
+    }
+    document.update((name, value) for name, value in optional.items() if value is not None)
+    return document
+
+
+def unpacked(stored: dict[str, Any], model: str) -> Event:
+    """The event that a document of the history collection holds."""
+    actor = stored["a"]
+    request = stored.get("q")
+    return Event(
+        id=stored["_id"],
+        stream=stored["s"],
+        model=model,
+        document=stored["d"],
+        version=int(stored["v"]),
+        operation=_OPERATIONS[stored["o"]],
+        time=utc(stored["t"]),
+        changes=tuple(unpack(stored["c"])),
+        masked=tuple(stored.get("x", ())),
+        actor=Actor(*actor),
+        reason=stored.get("w"),
+        correlation=stored.get("k"),
+        request=request and Request(request["m"], request["p"], request.get("a")),
+        gone="g" in stored,
+        digest=bytes(stored["h"]),
+        salt=bytes(stored["z"]),
+        restored_from=stored.get("r"),
+        undo_of=stored.get("u"),
+        schema=stored.get("m", 1),
+        position=int(stored["p"]) or None,
+    )
+
+
+def utc(time: datetime) -> datetime:
+    """A stored time as an aware one: BSON dates are UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time

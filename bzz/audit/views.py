@@ -1,0 +1,77 @@
+"""Events and changes as JSON-ready values, under today's field names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bzz.audit.diff import Change, parse, pointer
+from bzz.audit.events import Actor, Event, Request, State
+from bzz.codec import plain, represent
+from bzz.documents import instantiate
+from bzz.errors import Unreadable
+from bzz.recording import Model
+from bzz.schema import Schema, schema_of
+from bzz.values import ABSENT
+
+
+def show_event(event: Event, schema: Schema) -> dict[str, Any]:
+    """An event as the API shows it."""
+    return {
+        "id": str(event.id),
+        "model": event.model,
+        "document": schema.format_id(event.document),
+        "version": event.version,
+        "operation": event.operation.value,
+        "time": plain(event.time),
+        "actor": show_actor(event.actor),
+        "reason": event.reason,
+        "correlation": event.correlation,
+        "request": _show_request(event.request),
+        "changes": [
+            *show_changes(event.changes, schema),
+            *({"path": _named(parse(each), schema), "masked": True} for each in event.masked),
+        ],
+        "restored_from": event.restored_from,
+        "undo_of": event.undo_of,
+        "position": event.position,
+    }
+
+
+def show_actor(actor: Actor) -> dict[str, Any]:
+    """Who, as the API shows it."""
+    return {"kind": actor.kind, "id": actor.id}
+
+
+def show_changes(changes: Iterable[Change], schema: Schema) -> list[dict[str, Any]]:
+    """Changes as the API shows them: an absent `from` or `to` is left out."""
+    return [_show_change(change, schema) for change in changes]
+
+
+def show_state(model: Model, state: State) -> Any:
+    """A past state as the document it was; as it was stored when today's model cannot load it."""
+    try:
+        return represent(instantiate(model, state))
+    except Unreadable:
+        schema = schema_of(model)
+        content = {schema.name_of(name): plain(value) for name, value in state.items()}
+        return {"id": schema.format_id(state["_id"]), **content}
+
+
+def _show_change(change: Change, schema: Schema) -> dict[str, Any]:
+    shown = {"path": _named(change.path, schema)}
+    if change.from_ is not ABSENT:
+        shown["from"] = plain(change.from_)
+    if change.to is not ABSENT:
+        shown["to"] = plain(change.to)
+    return shown
+
+
+def _named(path: Iterable[str | int], schema: Schema) -> Any:
+    return pointer(schema.names(tuple(path)))
+
+
+def _show_request(request: Request | None) -> dict[str, Any] | None:
+    if request is None:
+        return None
+    return {"method": request.method, "path": request.path, "address": request.address}

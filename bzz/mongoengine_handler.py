@@ -1,0 +1,713 @@
+"""The REST handler of MongoEngine documents: verbs, permissions, signals, answers.
+
+HTTP stands here; finding and saving is `bzz.work`'s, and runs in a thread, one hop a request.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote
+
+import tornado.web
+from tornado.httputil import format_timestamp
+
+from bzz import connection
+from bzz.assignment import Input, fields_input, merge_input, patch_input
+from bzz.body import JSON, JSON_PATCH, MERGE_PATCH, Body, read_body
+from bzz.capture import Source, Unit
+from bzz.codec import represent
+from bzz.documents import instance_query, instantiate, list_queryset
+from bzz.errors import (
+    BadRequest,
+    FieldError,
+    Gone,
+    InvalidInput,
+    NotFound,
+    SetupError,
+    TooLarge,
+    Unavailable,
+    UnsupportedMedia,
+)
+from bzz.jsontext import dumps
+from bzz.listing import Links, Page, links
+from bzz.listing import run as run_list
+from bzz.offload import shared_offload
+from bzz.preconditions import etag, none_match, parse_if_match, require
+from bzz.problems import PROBLEM_JSON, Problem, problem_for
+from bzz.query import ListQuery, parse_list_query, project
+from bzz.recording import Head, Model, Recorder, record_with, recorder_of, recorders
+from bzz.resource import MAX_BODY, Resource
+from bzz.routes import Route, Routes
+from bzz.schema import resource_name as snake_case
+from bzz.schema import schema_of
+from bzz.settling import SIGNAL_OF, signal_arguments
+from bzz.signals import (
+    Signal,
+    announce,
+    ask,
+    before_commit,
+    post_get_instance,
+    post_get_list,
+    pre_create_instance,
+    pre_delete_instance,
+    pre_get_instance,
+    pre_get_list,
+    pre_update_instance,
+)
+from bzz.targets import Step, Target, parse_target, segments_of
+from bzz.transactions import DEADLINE, Deadline
+from bzz.transactions import run as run_unit
+from bzz.work import (
+    Job,
+    Outcome,
+    Worker,
+    deleted_head,
+    document_key,
+    missing,
+)
+
+T = TypeVar("T")
+
+_log = logging.getLogger("bzz")
+
+ACCEPTED_PATCHES = (MERGE_PATCH, JSON_PATCH, JSON)
+
+_PRE_SIGNAL: dict[str, Signal] = {
+    "list": pre_get_list,
+    "read": pre_get_instance,
+    "create": pre_create_instance,
+    "update": pre_update_instance,
+    "delete": pre_delete_instance,
+}
+
+Action = tuple[str, Model, Any]  # what is done, to a document of which class, with which id
+
+
+class MongoEngineRestHandler(tornado.web.RequestHandler):
+    """Serves the documents of one model under `/<resource>/`, and what is nested in them.
+
+    Subclass it to add what an application needs in all of its routes: `prepare`,
+    `get_current_user`, `may`, `set_default_headers`, `write_error`.
+    """
+
+    resource: Resource
+
+    # Registration ----------------------------------------------------------------------
+
+    @classmethod
+    def routes_for(
+        cls,
+        provider: str,
+        model: Model,
+        prefix: str = "",
+        resource_name: str | None = None,
+        audit: Recorder | None = None,
+        **options: Any,
+    ) -> Routes:
+        """The routes of a model's documents.
+
+        Args:
+            provider: 'mongoengine' for this class (or the subclass on which it is called), or
+                the dotted name of a handler class.
+            model: a MongoEngine Document class.
+            prefix: goes in front of each path: '/api'.
+            resource_name: the path's first segment; by default the class name in snake_case.
+            audit: an `Auditor`; with it the model's writes are recorded, and its history
+                routes are in the list.
+            options: `max_body` (bytes, 16 MB by default), `deadline` (seconds within which
+                a write is answered, 10 by default), `require_precondition` (False by
+                default: a change without If-Match is accepted).
+
+        Raises `SetupError` for a provider that is no handler class, a model that another
+        auditor has, and a model with a field that is named as its history's path segment.
+        """
+        handler = cls._provider(provider)
+        resource = Resource(
+            schema=schema_of(model),
+            name=resource_name or snake_case(model),
+            prefix=_checked_prefix(prefix),
+            recorder=audit,
+            **_checked_options(options),
+        )
+        routes = Routes()
+        if audit is not None:
+            record_with(audit, model)
+            _check_segment(resource, audit.segment())
+            routes.extend(audit.routes(handler, resource))
+        pattern = rf"{re.escape(resource.root)}(?:/.*)?"
+        routes.append(Route(pattern, handler, {"resource": resource}))
+        return routes
+
+    @classmethod
+    def _provider(cls, provider: str) -> type[MongoEngineRestHandler]:
+        if provider == "mongoengine":
+            return cls
+        module, _, name = provider.rpartition(".")
+        try:
+            found = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise SetupError(
+                f"There is no provider {provider!r}: it is 'mongoengine', or the dotted name "
+                "of a handler class."
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, MongoEngineRestHandler)):
+            raise SetupError(f"The provider {provider!r} is no MongoEngineRestHandler.")
+        return found
+
+    def initialize(self, resource: Resource) -> None:
+        """Called by Tornado for each request with what `routes_for` has put into the route."""
+        self.resource = resource
+
+    # Hooks -----------------------------------------------------------------------------
+
+    def may(self, action: str, model: Model, pk: Any) -> Any:
+        """Whether the request may do this; True unless overridden, plainly or as a coroutine.
+
+        Asked on the event loop before anything is read or written, once for each document
+        that the path names.  `action` is 'list', 'read', 'create', 'update', 'delete',
+        'history', 'restore', 'rebuild' or 'feed'; `pk` is the id in the URL, typed, or None.
+        False answers 403; raise `tornado.web.HTTPError` for another status.
+        """
+        return True
+
+    # Verbs -----------------------------------------------------------------------------
+
+    async def get(self, *_: str) -> None:
+        """A document, an item, or a list of them."""
+        target = self.target()
+        if target.last.is_list:
+            await self._get_list(target)
+        else:
+            await self._get_instance(target)
+
+    head = get
+
+    async def options(self, *_: str) -> None:
+        """What is allowed here."""
+        allowed = self.allowed()
+        self.set_status(204)
+        self.set_header("Allow", ", ".join(allowed))
+        if "PATCH" in allowed:
+            self.set_header("Accept-Patch", ", ".join(ACCEPTED_PATCHES))
+
+    async def post(self, *_: str) -> None:
+        """Create a document or an item, or associate documents that exist."""
+        target = self.target()
+        self._allow("POST", target)
+        self.check_arguments()
+        body = self.read_body()
+        if not target.nested:
+            given = self._fields(body)
+            await self._write(target, "create", lambda w, u: w.create(u, given))
+            return
+        existing = _existing_ids(target.last, body)
+        given = Input(lambda before: before) if existing is not None else self._fields(body)
+        await self._write(target, "create", lambda w, u: w.add(u, given, existing))
+
+    async def put(self, *_: str) -> None:
+        """Set the fields that the body names; with `replace=true` unset all others."""
+        target = self.target()
+        self._allow("PUT", target)
+        replace = self._replace_argument()
+        given = self._fields(self.read_body(), replace=replace)
+        await self._write(target, "update", lambda w, u: w.change(u, given, replace=replace))
+
+    async def patch(self, *_: str) -> None:
+        """Apply a merge patch (RFC 7396) or a JSON Patch (RFC 6902)."""
+        target = self.target()
+        self._allow("PATCH", target)
+        self.check_arguments()
+        given = self._patch()
+        await self._write(target, "update", lambda w, u: w.change(u, given))
+
+    async def delete(self, *_: str) -> None:
+        """Delete a document, or take an item out of its owner."""
+        target = self.target()
+        self._allow("DELETE", target)
+        self.check_arguments()
+        await self._write(target, "delete", lambda w, u: w.remove(u))
+
+    # Reading ---------------------------------------------------------------------------
+
+    async def _get_instance(self, target: Target) -> None:
+        arguments = self.check_arguments("at")
+        await self.permit(_reading(target), target.arguments)
+        if "at" in arguments:
+            await self._get_past(target, arguments["at"])
+            return
+        shown, item, head, tag = await self.off_loop(self._read, target)
+        if head is not None:
+            self._describe_head(target, head)
+        if tag is not None:
+            self.set_header("Etag", etag(tag))
+        if none_match(self.request.headers.get("If-None-Match"), tag) and tag is not None:
+            self.set_status(304)
+            return
+        await announce(post_get_instance, target.document.schema.model, instance=item, handler=self)
+        self.respond(shown)
+
+    def _read(self, target: Target) -> tuple[Any, Any, Head | None, int | None]:
+        """The item as shown and as loaded, the head of the document that holds it, its version."""
+        if not target.nested:
+            return self._read_root(target.last)
+        unit = Unit(handler=self)
+        place = Worker(target, self).locate(unit)
+        document = place.document
+        # Where the path itself does not name the document its id is known only now, so the
+        # version is read after it, and a tag is given only if it still describes the state.
+        head, tag = self._head_of(document.model, document.id, document.before)
+        return represent(place.item), place.item, head, tag
+
+    def _read_root(self, step: Step) -> tuple[Any, Any, Head | None, int | None]:
+        model = step.schema.model
+        recorder = recorder_of(model)
+        head = None
+        if recorder is not None:
+            recorder.prepare()
+            pk = document_key(step.schema, step.value)
+            # Before the document: the tag may be too old, never too new.
+            head = None if pk is None else recorder.heads(None, model, [pk])[0]
+        query = instance_query(model, step.value, self)
+        state = Source.of(model).find_one(None, query)
+        if state is None:
+            raise missing(None, step, self)
+        document = instantiate(model, state)
+        tag = None
+        if recorder is not None:
+            tag = 0 if head is None else head.version
+            if head is not None and not recorder.matches(head, model, state):
+                tag = None
+        return represent(document), document, head, tag
+
+    def _head_of(
+        self, model: Model, document_id: Any, state: Any
+    ) -> tuple[Head | None, int | None]:
+        recorder = recorder_of(model)
+        if recorder is None:
+            return None, None
+        recorder.prepare()
+        head = recorder.heads(None, model, [document_id])[0]
+        if head is None:
+            return None, 0
+        return head, head.version if recorder.matches(head, model, state) else None
+
+    async def _get_past(self, target: Target, at: str) -> None:
+        recorder = recorder_of(target.last.schema.model)
+        if recorder is None or target.nested:
+            raise BadRequest("There is no 'at' here: this resource has no history.")
+        model = target.last.schema.model
+
+        def read() -> tuple[Any, Any]:
+            past = self.read_past(target.last, at)
+            return past, represent(instantiate(model, past.state))
+
+        past, shown = await self.off_loop(read)
+        self.set_header("Memento-Datetime", format_timestamp(past.time))
+        self.respond(shown)
+
+    def read_past(self, step: Step, at: str) -> Any:
+        """A past state of the document that a step names, if the request may see it."""
+        model = step.schema.model
+        recorder = recorder_of(model)
+        if recorder is None:
+            raise NotFound("This resource has no history.")
+        recorder.prepare()
+        pk = self.history_key(step)
+        return recorder.past(model, pk, at)
+
+    def history_key(self, step: Step) -> Any:
+        """The key of the stream that a step names, live or deleted, if the request may see it.
+
+        Raises `NotFound` otherwise.
+        """
+        model = step.schema.model
+        query = instance_query(model, step.value, self)
+        state = Source.of(model).find_one(None, query)
+        if state is not None:
+            return state["_id"]
+        if deleted_head(None, step, self) is None:
+            raise missing(None, step, self)
+        return document_key(step.schema, step.value)
+
+    def _describe_head(self, target: Target, head: Head) -> None:
+        self.set_header("Last-Modified", format_timestamp(head.time))
+        if not target.nested and target.last.id is not None and self.resource.recorder is not None:
+            path = self.resource.path(target.last.id, self.resource.recorder.segment())
+            self.set_header("Link", f'<{path}>; rel="version-history"')
+
+    async def _get_list(self, target: Target) -> None:
+        step = target.last
+        query = parse_list_query(step.schema, self.query_arguments())
+        await self.permit(_reading(target), target.arguments)
+        page, shown = await self.off_loop(self._read_list, target, query)
+        await announce(
+            post_get_list, target.document.schema.model, items=list(page.documents), handler=self
+        )
+        where: Links = links(self.request.path, self.query_arguments(), page)
+        if where.header:
+            self.set_header("Link", where.header)
+        self.respond({"items": shown, "next": where.next})
+
+    def _read_list(self, target: Target, query: ListQuery) -> tuple[Page, list[Any]]:
+        step = target.last
+        if not target.nested:
+            page = run_list(list_queryset(step.schema.model, self), query)
+        else:
+            page = Worker(target, self).page(Unit(handler=self), query)
+        shown = [represent(document) for document in page.documents]
+        if query.fields is not None:
+            shown = [project(each, query.fields) for each in shown]
+        return page, shown
+
+    # Writing ---------------------------------------------------------------------------
+
+    async def _write(
+        self, target: Target, verb: str, job: Callable[[Worker, Unit], Outcome]
+    ) -> None:
+        precondition = parse_if_match(self.request.headers.get("If-Match"))
+        if self.resource.require_precondition and (verb != "create" or target.nested):
+            require(precondition)
+        await self.permit(_writing(target, verb), target.arguments)
+        worker = Worker(target, self, precondition)
+        outcome, unit, shown = await self.run_write(target, lambda unit: job(worker, unit))
+        await self.announce_writes(unit)
+        self._answer_write(target, outcome, shown)
+
+    async def run_write(
+        self, target: Target, job: Job, *, reason: str | None = None
+    ) -> tuple[Outcome, Unit, Any]:
+        """Run a job as one unit of work, off the loop, within the resource's deadline.
+
+        Returns its outcome, the unit, and the outcome's item as it is shown.
+        """
+        contexts = {each: await each.describe(self, reason) for each in recorders()}
+        deadline = Deadline(self.resource.deadline)
+        # The thread keeps the deadline itself; the margin lets its own answer come first.
+        return await self.off_loop(
+            self._run_unit, target, job, contexts, deadline, deadline=deadline.seconds + 1
+        )
+
+    def _run_unit(
+        self,
+        target: Target,
+        job: Job,
+        contexts: Mapping[Recorder, object],
+        deadline: Deadline,
+    ) -> tuple[Outcome, Unit, Any]:
+        models = {step.schema.model for step in target.steps if not step.embedded}
+        client, transactional = _ready(target.steps[0].schema.model, models)
+        outcome, unit = run_unit(
+            lambda unit: _with_head(unit, job(unit)),
+            client=client,
+            transactional=transactional,
+            contexts=contexts,
+            handler=self,
+            deadline=deadline,
+        )
+        return outcome, unit, _shown(outcome)
+
+    async def announce_writes(self, unit: Unit) -> None:
+        """Send the `post_` signals of a committed unit's operations."""
+        for kind, write in unit.operations:
+            if write.fresh and write.changed:
+                arguments = signal_arguments(kind, write)
+                await announce(SIGNAL_OF[kind], write.model, **arguments)
+
+    def _answer_write(self, target: Target, outcome: Outcome, shown: Any) -> None:
+        version = self.version_after(outcome)
+        if version is not None and outcome.document.after is not None:
+            self.set_header("Etag", etag(version))
+        if outcome.item is None:
+            self.set_status(204)
+            return
+        if outcome.created:
+            self._locate(target, outcome)
+            self.set_status(201)
+        self.respond(shown)
+
+    def version_after(self, outcome: Outcome) -> int | None:
+        """The version of the document after a write; None for a model without history."""
+        write = outcome.document
+        if write.event is not None:
+            return int(write.event.version)
+        if recorder_of(write.model) is None:
+            return None
+        head = write.unit.head(write.model, write.id)
+        return 0 if head is None else head.version
+
+    def _locate(self, target: Target, outcome: Outcome) -> None:
+        schema = schema_of(type(outcome.item))
+        segments = [part for step in target.steps for part in (step.name, step.id) if part]
+        if schema.id_field is not None and target.last.is_list:
+            text = schema.format_id(outcome.item[schema.id_field])
+            segments.append(text)
+            self.set_header("X-Created-Id", _quoted(text))
+        self.set_header("Location", self.resource.path(*segments[1:]))
+
+    # What handlers share ---------------------------------------------------------------
+
+    def target(self) -> Target:
+        """What the request's path names.  Raises `NotFound`."""
+        segments = segments_of(self.request.path[len(self.resource.root) :].removeprefix("/"))
+        return parse_target(self.resource.schema, self.resource.name, segments)
+
+    def allowed(self) -> list[str]:
+        """The methods that the request's path allows."""
+        try:
+            step = self.target().last
+        except NotFound:
+            return ["OPTIONS"]
+        if step.is_list:
+            return ["GET", "HEAD", "OPTIONS", "POST"]
+        verbs = ["GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"]
+        if step.relation is not None and step.id is None:
+            verbs.append("POST")
+        return verbs
+
+    def _allow(self, method: str, target: Target) -> None:
+        if method not in self.allowed():
+            raise tornado.web.HTTPError(405)
+
+    async def permit(self, actions: Sequence[Action], arguments: list[str]) -> None:
+        """Ask `may`, then the `pre_` receivers, about everything that is about to be done."""
+        for action, model, pk in actions:
+            allowed = self.may(action, model, pk)
+            if inspect.isawaitable(allowed):
+                allowed = await allowed
+            if not allowed:
+                raise tornado.web.HTTPError(403)
+        for action, model, _ in actions:
+            signal = _PRE_SIGNAL.get(action, pre_get_instance)
+            await ask(signal, model, arguments=arguments, handler=self)
+
+    async def off_loop(
+        self, function: Callable[..., T], *args: Any, deadline: float | None = None
+    ) -> T:
+        """Run a blocking function in the pool of threads, in a copy of the request's context."""
+        return await shared_offload()(function, *args, deadline=deadline)
+
+    def query_arguments(self) -> list[tuple[str, str]]:
+        """The decoded arguments of the query string, in order, values as they were sent."""
+        return query_pairs(self.request.query)
+
+    def check_arguments(self, *known: str) -> dict[str, str]:
+        """The arguments of the query string.  Raises `BadRequest` for unknown and doubled ones."""
+        found: dict[str, str] = {}
+        for name, value in self.query_arguments():
+            if name not in known:
+                expected = f"it knows {', '.join(known)}" if known else "it knows none"
+                raise BadRequest(f"The query parameter {name!r} is unknown here; {expected}.")
+            if name in found:
+                raise BadRequest(f"The query parameter {name!r} is there twice.")
+            found[name] = value
+        return found
+
+    def read_body(self) -> Body:
+        """The request's body.  Raises `TooLarge`, `BadRequest`, `UnsupportedMedia`."""
+        self.check_length()
+        return read_body(self.request.headers.get("Content-Type"), self.request.body)
+
+    def check_length(self) -> None:
+        """Raises `TooLarge` for a body above the resource's limit."""
+        size = len(self.request.body)
+        if size > self.resource.max_body:
+            raise TooLarge(f"The body has {size} bytes; at most {self.resource.max_body} are read.")
+
+    def _fields(self, body: Body, *, replace: bool = False) -> Input:
+        if not isinstance(body.values, dict):
+            raise InvalidInput([FieldError("", "The body is an object with a member per field.")])
+        return fields_input(body.values, inner=body.paths, text=body.form, replace=replace)
+
+    def _patch(self) -> Input:
+        self.check_length()
+        sent = self.request.headers.get("Content-Type", "application/json")
+        body = read_body(sent, self.request.body, accepted=ACCEPTED_PATCHES)
+        if body.media_type == JSON_PATCH:
+            return patch_input(body.values)
+        return merge_input(body.values)
+
+    def _replace_argument(self) -> bool:
+        value = self.check_arguments("replace").get("replace", "false")
+        if value not in ("true", "false"):
+            raise BadRequest(f"'replace' is true or false, not {value!r}.")
+        return value == "true"
+
+    # Answers ---------------------------------------------------------------------------
+
+    def respond(self, value: Any, *, content_type: str = "application/json") -> None:
+        """Write a JSON-ready value as the answer."""
+        self.set_header("Content-Type", content_type)
+        self.write(dumps(value))
+
+    def compute_etag(self) -> str | None:
+        """None: a tag is a version, never a digest of the body."""
+        return None
+
+    def problem(self, error: BaseException) -> Problem:
+        """The problem as which an error is answered."""
+        return problem_for(error, names=self.resource.schema.names)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer an error as `application/problem+json` (RFC 9457)."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        problem = self.problem(error or tornado.web.HTTPError(status_code))
+        for name, value in problem.headers.items():
+            self.set_header(name, value)
+        if problem.status == 405:
+            self.set_header("Allow", ", ".join(self.allowed()))
+        if isinstance(error, UnsupportedMedia) and self.request.method == "PATCH":
+            self.set_header("Accept-Patch", ", ".join(ACCEPTED_PATCHES))
+        if isinstance(error, Gone):
+            self._point_to_history()
+        self.set_header("Content-Type", PROBLEM_JSON)
+        self.finish(problem.to_json())
+
+    def _point_to_history(self) -> None:
+        recorder = self.resource.recorder
+        segments = segments_of(self.request.path[len(self.resource.root) :].removeprefix("/"))
+        if recorder is not None and segments:
+            path = self.resource.path(segments[0], recorder.segment())
+            self.set_header("Link", f'<{path}>; rel="version-history"')
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """What is the client's doing, or the database's, is one line; a stack is for our own."""
+        if isinstance(value, tornado.web.HTTPError):
+            super().log_exception(typ, value, tb)
+            return
+        status = self.problem(value).status if value is not None else 500
+        if status < 500:
+            _log.info("%d %s: %s", status, self._request_summary(), value)
+        elif isinstance(value, Unavailable):
+            _log.warning("%d %s: %s", status, self._request_summary(), value)
+        else:
+            super().log_exception(typ, value, tb)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """As Tornado's, with the status that the error itself has."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if error is not None:
+            status_code = self.problem(error).status
+        super().send_error(status_code, **kwargs)
+
+
+def _ready(root: Model, models: set[Model]) -> tuple[Any, bool]:
+    """Prepare what the writes of these models need; the client, and whether in a transaction."""
+    client = connection.client_of(root)
+    atomic = any(_needs_transaction(model) for model in models)
+    for model in models:
+        recorder = recorder_of(model)
+        if recorder is not None:
+            recorder.prepare()
+    if atomic:
+        connection.prepare(root)
+    return client, atomic and connection.has_transactions(client)
+
+
+def _needs_transaction(model: Model) -> bool:
+    return (
+        recorder_of(model) is not None
+        or before_commit.has_receivers_for(model)
+        or any(signal.has_atomic_receivers_for(model) for signal in SIGNAL_OF.values())
+    )
+
+
+def _with_head(unit: Unit, outcome: Outcome) -> Outcome:
+    # Read within the transaction: the answer's tag is that of the write, whoever writes next.
+    unit.head(outcome.document.model, outcome.document.id)
+    return outcome
+
+
+def _shown(outcome: Outcome) -> Any:
+    """The item of an outcome as it is stored now, where that is known."""
+    write = outcome.document
+    if outcome.item is None:
+        return None
+    if write.fresh and write.after is not None and outcome.item is write.instance:
+        return represent(instantiate(write.model, write.after))
+    return represent(outcome.item)
+
+
+def _reading(target: Target) -> list[Action]:
+    """What a read does: each document on the way is read, and the last or a list of it."""
+    actions = _way(target)
+    step = target.last
+    if not step.embedded:
+        kind = "list" if step.is_list else "read"
+        actions.append((kind, step.schema.model, step.value))
+    return actions
+
+
+def _writing(target: Target, verb: str) -> list[Action]:
+    """What a write does: an embedded item, or an association, is an update of its owner."""
+    step, owner = target.last, target.owner
+    if not target.nested:
+        return [(verb, step.schema.model, step.value)]
+    change = ("update", owner.schema.model, owner.value)
+    way = [each for each in _way(target) if each[1:] != change[1:]]
+    if step.embedded or verb == "delete":
+        return [*way, change]
+    if verb == "create":
+        return [*way, change, ("create", step.schema.model, None)]
+    return [*_way(target), ("update", step.schema.model, step.value)]
+
+
+def _way(target: Target) -> list[Action]:
+    return [
+        ("read", step.schema.model, step.value) for step in target.steps[:-1] if not step.embedded
+    ]
+
+
+def _existing_ids(step: Step, body: Body) -> list[Any] | None:
+    """The ids of documents to associate, when that is what the body of a nested POST asks."""
+    if step.embedded or step.relation is None:
+        return None
+    values = body.values
+    if not isinstance(values, dict):
+        return None
+    if set(values) == {"id"}:
+        return [values["id"]]
+    if set(values) == {step.name}:
+        ids = values[step.name]
+        return list(ids) if isinstance(ids, list) else [ids]
+    return None
+
+
+def query_pairs(query: str) -> list[tuple[str, str]]:
+    """The pairs of a query string.  Raises `BadRequest` for what is not UTF-8."""
+    try:
+        return parse_qsl(query, keep_blank_values=True, errors="strict")
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadRequest("The query string is not percent-encoded UTF-8.") from error
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _checked_prefix(prefix: str) -> str:
+    if prefix and not prefix.startswith("/"):
+        raise SetupError(f"A prefix starts with a slash; {prefix!r} does not.")
+    return prefix.rstrip("/")
+
+
+def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
+    known = {"max_body": MAX_BODY, "deadline": DEADLINE, "require_precondition": False}
+    unknown = set(options) - set(known)
+    if unknown:
+        raise SetupError(
+            f"routes_for has no option {sorted(unknown)[0]!r}; it has {', '.join(known)}."
+        )
+    return {**known, **options}
+
+
+def _check_segment(resource: Resource, segment: str) -> None:
+    if segment in resource.schema.fields:
+        raise SetupError(
+            f"{resource.model.__name__} has a field named {segment!r}, which is the path segment "
+            f"of its history; choose another with Auditor(segment='…')."
+        )

@@ -1,0 +1,216 @@
+"""One unit of work in one transaction: begin, run, settle, commit; again when the database asks.
+
+Knows the outcomes that MongoDB and its driver have for a transaction; knows nothing of
+HTTP, nor of what is recorded.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import pymongo
+from pymongo import ReadPreference
+from pymongo.errors import (
+    ConnectionFailure,
+    DocumentTooLarge,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from bzz.capture import Unit, current_unit
+from bzz.errors import Superseded, TooLarge, Unavailable, Undecided
+from bzz.recording import Recorder
+from bzz.settling import settle, settled
+
+T = TypeVar("T")
+
+DEADLINE = 10.0
+"""Seconds within which a write is answered, queueing included."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.005, 0.5, 1.5
+
+
+class Deadline:
+    """A moment after which nothing more is tried.  `seconds` from now."""
+
+    def __init__(self, seconds: float = DEADLINE) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left; never less than nothing."""
+        return max(0.0, self._end - time.monotonic())
+
+    def check(self) -> None:
+        """Raises `Unavailable` when the moment has come."""
+        if not self.remaining:
+            raise Unavailable(
+                f"The write was not finished within {self.seconds:g} s and has been given up; "
+                "nothing was stored."
+            )
+
+
+def transaction_options() -> dict[str, Any]:
+    """What every transaction of bzz is started with."""
+    return {
+        "read_concern": ReadConcern("snapshot"),
+        "write_concern": WriteConcern("majority"),
+        "read_preference": ReadPreference.PRIMARY,
+    }
+
+
+def run(
+    work: Callable[[Unit], T],
+    *,
+    client: Any,
+    transactional: bool = True,
+    contexts: Mapping[Recorder, object] | None = None,
+    handler: Any = None,
+    deadline: Deadline | None = None,
+    announce_all: bool = False,
+) -> tuple[T, Unit]:
+    """Run `work` as one unit, in one transaction, and return its value with the unit.
+
+    `work` is called with a new `Unit` for each attempt, so it must load what it changes.
+    It runs in the calling thread with the session bound: all that MongoEngine and PyMongo
+    write on `client` is in the transaction.  Within another unit it joins that one.
+    `transactional=False` does the same without a transaction, for clients that have none.
+    With `announce_all` all changed documents of recorded models are announced by signals, not
+    just those that `work` announces.
+
+    Raises what `work` raises; `Unavailable` when the database cannot decide in time;
+    `Undecided` when the commit was sent and its outcome is unknown.  After any other
+    exception nothing of the unit is stored.
+    """
+    outer = current_unit()
+    if outer is not None:
+        return work(outer), outer
+    deadline = deadline or Deadline()
+    new_unit = partial(Unit, contexts=contexts, handler=handler, announce_all=announce_all)
+    if transactional:
+        return _repeatedly(work, client, new_unit, deadline)
+    deadline.check()
+    unit = new_unit()
+    with settled(unit):
+        value = work(unit)
+    return value, unit
+
+
+def _repeatedly(
+    work: Callable[[Unit], T], client: Any, new_unit: Callable[..., Unit], deadline: Deadline
+) -> tuple[T, Unit]:
+    pause = _FIRST_PAUSE
+    while True:
+        deadline.check()
+        try:
+            with client.start_session() as session:
+                unit = new_unit(session=session)
+                with transaction(unit, deadline):
+                    value = work(unit)
+                return value, unit
+        except Exception as error:
+            if isinstance(error, Unavailable) or not is_transient(error):
+                raise
+            last = error
+        if deadline.remaining <= pause:
+            raise Unavailable(
+                f"Other writers of the same documents were faster for {deadline.seconds:g} s; "
+                "nothing was stored."
+            ) from last
+        # Waiting is what spreads colliding writers out; full jitter, as the driver's own.
+        time.sleep(random.uniform(0, pause))
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+@contextmanager
+def transaction(unit: Unit, deadline: Deadline) -> Iterator[None]:
+    """The block as one transaction of the unit's session: settled and committed at its end.
+
+    An exception in the block aborts it and is raised again, as is what the commit raises.
+    """
+    session = unit.session
+    if session is None:
+        raise ValueError("A transaction needs a unit with a session.")
+    session.start_transaction(**transaction_options())
+    try:
+        with unit.entered(), session.bind(end_session=False), pymongo.timeout(deadline.remaining):
+            yield
+            settle(unit)
+            if unit.failure is not None:
+                raise unit.failure
+    except BaseException as error:
+        _abort(session)
+        raise _outcome(error, deadline) from error.__cause__
+    _commit(session, deadline)
+
+
+def _abort(session: Any) -> None:
+    # The time of the unit may be spent; an abort that is not sent leaves its locks for a minute.
+    with pymongo.timeout(1):
+        if session.in_transaction:
+            session.abort_transaction()
+
+
+def _commit(session: Any, deadline: Deadline) -> None:
+    while True:
+        try:
+            with pymongo.timeout(max(deadline.remaining, 0.01)):
+                session.commit_transaction()
+            return
+        except PyMongoError as error:
+            if not error.has_error_label("UnknownTransactionCommitResult"):
+                _abort(session)
+                raise
+            if deadline.remaining:
+                continue
+            raise Undecided(
+                f"The write was sent, and the database did not confirm it within "
+                f"{deadline.seconds:g} s: it may or may not be stored. Repeat it with If-Match "
+                "(or an id of your own choosing); 412 or 409 then says that it had arrived.",
+                retry_after=5,
+            ) from error
+
+
+def _outcome(error: BaseException, deadline: Deadline) -> BaseException:
+    """What to raise for an error that ended a transaction before its commit."""
+    if is_transient(error):
+        return error
+    for each in chain(error):
+        if isinstance(each, DocumentTooLarge) or getattr(each, "code", None) in _TOO_LARGE:
+            return TooLarge(f"A document, or the event of its change, is too large: {each}")
+        if isinstance(each, _SILENT) or getattr(each, "timeout", False):
+            return Unavailable(f"The database did not answer in time; nothing was stored: {each}")
+    return error
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may succeed when it is run again from the start."""
+    return any(
+        isinstance(each, Superseded)
+        or (isinstance(each, PyMongoError) and each.has_error_label("TransientTransactionError"))
+        or (isinstance(each, OperationFailure) and each.code == _WRITE_CONFLICT)
+        for each in chain(error)
+    )
+
+
+_SILENT = (ExecutionTimeout, ConnectionFailure)
+_WRITE_CONFLICT = 112
+_TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and an update's result above 16 MB
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it was raised from or while handling: MongoEngine wraps the driver's."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

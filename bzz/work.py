@@ -1,0 +1,356 @@
+"""What reading and writing a target takes, inside one unit of work.
+
+Finds what a path names, checks the precondition, applies the input, saves.  Plain functions
+that run off the event loop; they know the handler only to hand it to the model's hooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bson import DBRef
+
+from bzz.assignment import Input, assign, build
+from bzz.capture import Source, Unit, Write
+from bzz.documents import (
+    create,
+    delete,
+    instance_query,
+    is_visible,
+    list_queryset,
+    load_document,
+    not_found,
+    save,
+)
+from bzz.errors import FieldError, Gone, InvalidInput, NotFound
+from bzz.listing import Page, run_items
+from bzz.listing import run as run_list
+from bzz.preconditions import Precondition
+from bzz.query import ListQuery
+from bzz.recording import Head, Model, recorder_of
+from bzz.schema import Relation, Schema, schema_of
+from bzz.targets import Step, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a target was found.
+
+    `document` is the write to the document that holds it (or is it); `item` is the document or
+    the embedded document itself, None for a list.  `parent` is the object whose field leads to
+    it and `owner` the document that holds that object; None for a resource of its own.
+    """
+
+    document: Write
+    item: Any
+    parent: Any = None
+    owner: Write | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a write came to: the item to show, and the document that carries its version."""
+
+    item: Any
+    document: Write
+    created: bool = False
+
+
+Job = Callable[[Unit], Outcome]
+
+
+class Worker:
+    """Does the work of one request.
+
+    `handler` goes to the model's hooks; `precondition` is checked on the document that the
+    request changes.
+    """
+
+    def __init__(
+        self, target: Target, handler: Any = None, precondition: Precondition | None = None
+    ) -> None:
+        self.target = target
+        self.handler = handler
+        self.precondition = precondition
+
+    # Jobs ------------------------------------------------------------------------------
+
+    def create(self, unit: Unit, given: Input) -> Outcome:
+        """Create a document of the resource itself."""
+        write = create(unit, build(self.target.last.schema.model, given))
+        return Outcome(write.instance, write, created=True)
+
+    def change(self, unit: Unit, given: Input, *, replace: bool = False) -> Outcome:
+        """Change the document or the embedded document that the target names."""
+        place = self.locate(unit, repair=given if replace else None)
+        self.check(unit, place.document)
+        if place.item is not place.document.instance:
+            return self._change_embedded(unit, place, given)
+        if place.document.instance is None:
+            return self._replace(unit, place.document, given)
+        write = place.document
+        names = assign(write.instance, given)
+        save(unit, write, names)
+        return Outcome(write.instance, write)
+
+    def remove(self, unit: Unit) -> Outcome:
+        """Delete the document, or take the item out of its owner."""
+        place = self.locate(unit)
+        owner = place.owner
+        self.check(unit, owner or place.document)
+        if owner is None:
+            return Outcome(None, delete(unit, place.document))
+        relation, parent = self._relation(), place.parent
+        rest = self._without(parent, relation, place.item) if relation.many else None
+        setattr(parent, relation.name, rest)
+        save(unit, owner, [_top_field(self.target)])
+        return Outcome(None, owner)
+
+    def add(self, unit: Unit, given: Input, existing: list[Any] | None) -> Outcome:
+        """Create an item below a document, or associate documents that exist (`existing`: ids)."""
+        relation = self._relation()
+        place = self._parent(unit)
+        parent, owner = place.item, place.document
+        self.check(unit, owner)
+        if existing is not None:
+            items = [self._existing(unit, relation, each) for each in existing]
+            self._attach(parent, relation, [each.instance for each in items])
+            carrier = items[-1] if items else owner
+        elif relation.embedded:
+            item = build(relation.target, given)
+            self._attach(parent, relation, [item])
+            save(unit, owner, [_top_field(self.target)])
+            return Outcome(item, owner, created=True)
+        else:
+            carrier = create(unit, build(relation.target, given))
+            self._attach(parent, relation, [carrier.instance])
+        save(unit, owner, [_top_field(self.target)])
+        return Outcome(carrier.instance, carrier, created=True)
+
+    def page(self, unit: Unit, query: ListQuery) -> Page:
+        """A page of the nested list that the target names."""
+        place, relation = self._parent(unit), self._relation()
+        if relation.embedded:
+            return run_items(list(getattr(place.item, relation.name) or ()), query)
+        ids = [reference_id(each) for each in _references(place.item, relation)]
+        queryset = list_queryset(relation.target, self.handler)
+        return run_list(queryset.filter(pk__in=ids), query)
+
+    # Finding ---------------------------------------------------------------------------
+
+    def locate(self, unit: Unit, *, repair: Input | None = None) -> Place:
+        """Walk the target's steps from document to document.
+
+        Raises `NotFound` naming the part that is missing, `Gone` for a deleted document that
+        has a history, `Unreadable` for one that its model cannot load (not with `repair`, which
+        is about to replace all of it).
+        """
+        root, *rest = self.target.steps
+        write = self._load(unit, root, repair=repair is not None and not rest)
+        place = Place(write, write.instance)
+        for step in rest:
+            place = self._descend(unit, place, step)
+        return place
+
+    def check(self, unit: Unit, document: Write) -> None:
+        """Check the request's If-Match against a document, within the transaction."""
+        if self.precondition is not None:
+            name = f"{document.model.__name__} {document.id}"
+            self.precondition.check(current_version(unit, document), what=name)
+
+    def _load(self, unit: Unit, step: Step, *, repair: bool = False) -> Write:
+        model = step.schema.model
+        query = instance_query(model, step.value, self.handler)
+        write = unit.load(model, query) if repair else load_document(unit, model, query)
+        if write is None:
+            raise missing(unit, step, self.handler)
+        return write
+
+    def _descend(self, unit: Unit, place: Place, step: Step) -> Place:
+        relation = step.relation
+        parent = place.item
+        if relation is None or parent is None:
+            raise NotFound(f"There is nothing at {step.argument!r}.")
+        if relation.embedded:
+            item = self._embedded(parent, relation, step)
+            return Place(place.document, item, parent, place.document)
+        if step.is_list:
+            return Place(place.document, None, parent, place.document)
+        write = self._referenced(unit, parent, relation, step)
+        return Place(write, write.instance, parent, place.document)
+
+    def _embedded(self, parent: Any, relation: Relation, step: Step) -> Any:
+        value = getattr(parent, relation.name)
+        if step.is_list:
+            return None
+        if not relation.many:
+            if value is None:
+                raise NotFound(f"{_name(parent)} has no {relation.name!r}.")
+            return value
+        id_field = step.schema.id_field
+        for item in value or ():
+            if id_field is not None and step.schema.format_id(item[id_field]) == step.id:
+                return item
+        raise NotFound(f"{_name(parent)} has nothing at {step.argument!r}.")
+
+    def _referenced(self, unit: Unit, parent: Any, relation: Relation, step: Step) -> Write:
+        ids = [reference_id(each) for each in _references(parent, relation)]
+        target = schema_of(relation.target)
+        if not ids:
+            raise NotFound(f"{_name(parent)} has nothing at {step.argument!r}.")
+        wanted = ids[0] if step.id is None else step.value
+        by_pk = step.id is None or target.id_field == target.pk
+        field = target.pk if by_pk else target.id_field
+        queryset_query = relation.target.objects(**{str(field): wanted})._query
+        if not by_pk or step.id is None:
+            query = queryset_query
+        else:
+            query = instance_query(relation.target, wanted, self.handler)
+        write = load_document(unit, relation.target, query)
+        if write is None or write.id not in ids:
+            raise NotFound(f"{_name(parent)} has nothing at {step.argument!r}.")
+        return write
+
+    def _existing(self, unit: Unit, relation: Relation, given: Any) -> Write:
+        schema = schema_of(relation.target)
+        try:
+            value = schema.parse_id(given if isinstance(given, str) else schema.format_id(given))
+        except ValueError as error:
+            raise InvalidInput([FieldError("/id", str(error))]) from error
+        query = instance_query(relation.target, value, self.handler)
+        write = load_document(unit, relation.target, query)
+        if write is None:
+            detail = f"There is no {relation.target.__name__} with the id {given!r}."
+            raise InvalidInput([FieldError("/id", detail)])
+        return write
+
+    # Nested ----------------------------------------------------------------------------
+
+    def _relation(self) -> Relation:
+        relation = self.target.last.relation
+        if relation is None:
+            raise NotFound("The path names no nested resource.")
+        return relation
+
+    def _parent(self, unit: Unit) -> Place:
+        """The object whose field the target is."""
+        return Worker(Target(self.target.steps[:-1]), self.handler).locate(unit)
+
+    def _change_embedded(self, unit: Unit, place: Place, given: Input) -> Outcome:
+        assign(place.item, given)
+        save(unit, place.document, [_top_field(self.target)])
+        return Outcome(place.item, place.document)
+
+    def _replace(self, unit: Unit, write: Write, given: Input) -> Outcome:
+        """Put a new document in the place of one that its model cannot load."""
+        schema = self.target.last.schema
+        instance = build(schema.model, given)
+        instance.pk = schema.fields[str(schema.pk)].to_python(write.id)
+        instance._created = True
+        instance.save()
+        return Outcome(instance, unit.announce("update", instance))
+
+    @staticmethod
+    def _attach(parent: Any, relation: Relation, items: list[Any]) -> None:
+        if not relation.many:
+            if items:
+                setattr(parent, relation.name, items[-1])
+            return
+        present = list(parent._data.get(relation.name) or ())
+        if not relation.embedded:
+            there = {repr(reference_id(each)) for each in present}
+            items = [each for each in items if repr(reference_id(each)) not in there]
+        setattr(parent, relation.name, [*present, *items])
+
+    @staticmethod
+    def _without(parent: Any, relation: Relation, item: Any) -> list[Any]:
+        present = list(parent._data.get(relation.name) or ())
+        if relation.embedded:
+            return [each for each in present if each is not item]
+        gone = repr(reference_id(item))
+        return [each for each in present if repr(reference_id(each)) != gone]
+
+
+def current_version(unit: Unit, document: Write) -> int | None:
+    """The version that a stored document has; 0 without history.
+
+    None when it is not as its last event left it, and for models without a recorder.
+    """
+    recorder = recorder_of(document.model)
+    if recorder is None:
+        return None
+    head = unit.head(document.model, document.id)
+    if head is None:
+        return 0
+    return head.version if recorder.matches(head, document.model, document.before) else None
+
+
+def missing(unit: Unit | None, step: Step, handler: Any) -> NotFound | Gone:
+    """The error for a document that is not there: gone when it has a history to be seen."""
+    model = step.schema.model
+    head = deleted_head(unit, step, handler)
+    if head is None:
+        return not_found(model, step.id)
+    return Gone(
+        f"The {model.__name__} with the id {step.id!r} was deleted; its history is still there.",
+        version=head.version,
+    )
+
+
+def deleted_head(unit: Unit | None, step: Step, handler: Any) -> Head | None:
+    """The last event of a deleted document, if `handler` could have seen its last state."""
+    model: Model = step.schema.model
+    recorder = recorder_of(model)
+    if recorder is None:
+        return None
+    pk = document_key(step.schema, step.value)
+    if pk is None:
+        return None
+    head = recorder.heads(unit, model, [pk])[0]
+    if head is None or not head.deleted:
+        return None
+    state = recorder.last_state(model, pk)
+    visible = state is not None and is_visible(model, state, step.value, handler)
+    return head if visible else None
+
+
+def document_key(schema: Schema, value: Any) -> Any:
+    """The primary key, as stored, of the document that has or last had this URL id; or None."""
+    if schema.id_field == schema.pk:
+        return schema.fields[str(schema.pk)].to_mongo(value)
+    recorder = recorder_of(schema.model)
+    stored = schema.stored_of(str(schema.id_field))
+    found = Source.of(schema.model).find_one(None, {stored: value})
+    if found is not None:
+        return found["_id"]
+    return None if recorder is None else recorder.trace(schema.model, stored, value)
+
+
+def reference_id(value: Any) -> Any:
+    """The id that a reference holds, in whichever form MongoEngine keeps it."""
+    if isinstance(value, DBRef):
+        return value.id
+    return getattr(value, "pk", value)
+
+
+def _references(parent: Any, relation: Relation) -> list[Any]:
+    value = parent._data.get(relation.name)
+    if relation.many:
+        return list(value or ())
+    return [] if value is None else [value]
+
+
+def _top_field(target: Target) -> str:
+    """The field of the owning document below which the target lies."""
+    steps = target.steps
+    index = len(steps) - 1
+    while index > 1 and steps[index - 1].embedded:
+        index -= 1
+    return steps[index].name
+
+
+def _name(parent: Any) -> str:
+    pk = getattr(parent, "pk", None)
+    return type(parent).__name__ if pk is None else f"{type(parent).__name__} {pk}"

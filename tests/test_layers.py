@@ -1,0 +1,116 @@
+"""The import rule: every module knows only what stands below it, and each package has its homes."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "bzz"
+
+# From the ground up: a module imports only from what stands before it.
+ORDER = """
+version errors values jsontext offload embedded jsonvalues geojson schema receivers signals
+body patching preconditions routes problems paths
+references decoding codec filters query keyset listing assignment
+recording capture driver updates settling transactions connection
+resource targets documents work mongoengine_handler
+audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
+audit.store audit.tracking audit.recorder audit.restoring audit.history audit.views
+audit.handlers audit.auditor
+""".split()
+
+CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {
+    "audit.replay"
+}
+"""The audit's core: the standard library, itself, `bson` and the leaf `bzz.values`."""
+
+HOMES = {
+    "tornado": {"mongoengine_handler", "routes", "problems", "audit.handlers"},
+    "blinker": {"signals"},
+    "jsonpatch": {"patching"},
+    "msgspec": {"jsontext"},
+    "mongomock": set(),
+}
+"""Packages of one purpose, and the only modules that name them."""
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if not name.endswith("__init__") and not name.startswith("demo"):
+            found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The names of all modules that a file imports, for typing alone left out."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            if node.module == "bzz":
+                yield from (f"bzz.{alias.name}" for alias in node.names)
+
+
+def own_imports(name: str) -> set[str]:
+    found = {each.removeprefix("bzz.") for each in imports(MODULES[name]) if each != "bzz"}
+    return {each for each in found if each in MODULES}
+
+
+def test_every_module_has_its_place_in_the_order():
+    assert sorted(ORDER) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_imports_only_what_stands_before_it(name):
+    before = set(ORDER[: ORDER.index(name)])
+
+    assert set() == own_imports(name) - before
+
+
+@pytest.mark.parametrize("name", sorted(each for each in MODULES if not each.startswith("audit.")))
+def test_the_framework_never_names_the_audit(name):
+    assert not [each for each in imports(MODULES[name]) if each.startswith("bzz.audit")]
+
+
+@pytest.mark.parametrize("name", sorted(CORE))
+def test_the_core_of_the_audit_knows_no_library_but_bson(name):
+    outside = {"tornado", "mongoengine", "pymongo", "blinker", "jsonpatch", "msgspec"}
+    top = {each.split(".")[0] for each in imports(MODULES[name])}
+
+    assert set() == top & outside
+    assert own_imports(name) <= CORE | {"values"}
+
+
+@pytest.mark.parametrize("package", sorted(HOMES))
+def test_a_library_is_named_in_its_homes_alone(package):
+    users = {
+        name
+        for name, path in MODULES.items()
+        if any(each.split(".")[0] == package for each in imports(path))
+    }
+
+    assert HOMES[package] >= users
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_stand_at_the_top_and_nothing_is_asserted(name):
+    tree = ast.parse(MODULES[name].read_text())
+    inner = [
+        node
+        for top in tree.body
+        if isinstance(top, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        for node in ast.walk(top)
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.Assert)
+    ]
+
+    assert [] == inner
