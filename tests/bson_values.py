@@ -42,7 +42,7 @@ uint32s = st.integers(0, 2**32 - 1)
 
 def _reference(collection: str, document: Any, members: State) -> DBRef:
     more = {name: value for name, value in members.items() if name[:1] != "$"}
-    return DBRef(collection, document, **more)
+    return DBRef(collection, document, None, more)
 
 
 scalars = st.one_of(
@@ -98,16 +98,23 @@ def neighbours(draw: st.DrawFn) -> tuple[State, State]:
 
 def _edit(container: Any, value: Any, chance: random.Random) -> None:
     keys = list(container) if isinstance(container, dict) else list(range(len(container)))
-    key = chance.choice(keys) if keys else None
-    below = None if key is None else container[key]
-    if isinstance(below, dict | list) and chance.random() < 0.7:
-        _edit(below, value, chance)
-    elif key is not None and chance.random() < 0.3:
+    if not keys or chance.random() < 0.3:
+        _add(container, value, chance)
+        return
+    key = chance.choice(keys)
+    if isinstance(container[key], dict | list) and chance.random() < 0.7:
+        _edit(container[key], value, chance)
+    elif chance.random() < 0.5:
         del container[key]
-    elif isinstance(container, list) and chance.random() < 0.6:
+    else:
+        container[key] = value
+
+
+def _add(container: Any, value: Any, chance: random.Random) -> None:
+    if isinstance(container, list):
         container.insert(chance.randint(0, len(container)), value)
     else:
-        container[chance.choice(ODD_NAMES) if key is None else key] = value
+        container[chance.choice(ODD_NAMES)] = value
 
 
 pairs = neighbours() | st.tuples(states, states)

@@ -182,7 +182,11 @@ def _key(element: Any) -> Hashable:
     if own is not ABSENT:
         return "id", encoded(own)
     kind = type(element)
-    return (kind, element) if kind in IF_EQUAL_SAME else encoded(element)
+    return (kind, element) if kind in _HASHABLE else encoded(element)
+
+
+# Some versions of PyMongo give Decimal128 and DatetimeMS an `==` and no hash.
+_HASHABLE = frozenset(kind for kind in IF_EQUAL_SAME if kind.__hash__ is not None)
 
 
 def id_of(element: Any) -> Any:
@@ -284,6 +288,7 @@ def _index(token: str | int) -> int | None:
 
 
 _INDEX = re.compile("0|[1-9][0-9]{0,8}")
+_BAD_ESCAPE = re.compile("~(?![01])")
 
 
 def inverse(changes: Sequence[Change]) -> list[Change]:
@@ -303,7 +308,7 @@ def parse(text: str) -> tuple[str, ...]:
     """The path of a JSON Pointer; indexes stay text.  Raises `ValueError` for anything else."""
     if text and text[0] != "/":
         raise ValueError(f"{text!r} is not a JSON Pointer: it has to be empty or begin with '/'.")
-    if "~" in text.replace("~0", "").replace("~1", ""):
+    if _BAD_ESCAPE.search(text):
         raise ValueError(f"{text!r} is not a JSON Pointer: a '~' in a name is written '~0'.")
     return tuple(token.replace("~1", "/").replace("~0", "~") for token in text.split("/")[1:])
 

@@ -71,8 +71,10 @@ def test_a_redaction_of_nothing_hides_nothing() -> None:
         ),
         pytest.param({"cards": [card("a", 1)]}, {}, ["/cards/0/number"], id="with its list"),
         pytest.param(
-            {"cards": card("a", 1)}, {"cards": [card("a", 1)]},
-            ["/cards/number", "/cards/0/number"], id="elsewhere",
+            {"cards": card("a", 1)},
+            {"cards": [card("a", 1)]},
+            ["/cards/number", "/cards/0/number"],
+            id="elsewhere",
         ),
     ],
 )
