@@ -101,7 +101,7 @@ class Write:
         self._instance = document
 
     def record(self, event: Any) -> None:
-        """Called by the model's recorder: the write is dealt with, `event` (or None) stands for it."""
+        """Called by the recorder: the write is dealt with; `event` (or None) stands for it."""
         self.event = event
         self.recorded = True
 

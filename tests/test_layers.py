@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent / "bzz"
 
 # From the ground up: a module imports only from what stands before it.
 ORDER = """
-version errors values jsontext offload embedded jsonvalues geojson schema receivers signals
+version errors values jsontext offload keeper embedded jsonvalues geojson schema receivers signals
 body patching preconditions routes problems paths
 references decoding codec filters query keyset listing assignment
 recording capture driver updates settling transactions connection
@@ -20,7 +20,7 @@ resource targets documents work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
 audit.store audit.tracking audit.recorder audit.restoring audit.history audit.views
 audit.handlers audit.auditor
-""".split()
+""".split()  # noqa: SIM905 - read in lines
 
 CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {
     "audit.replay"

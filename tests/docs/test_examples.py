@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-BLOCK = re.compile(
-    r"^\.\. code-block:: python\n(?:   :.*\n)*\n((?:(?: {3,}.*)?\n)+)", re.MULTILINE
-)
+BLOCK = re.compile(r"^\.\. code-block:: python\n(?:   :.*\n)*\n((?:(?: {3,}.*)?\n)+)", re.MULTILINE)
 
 
 def examples() -> list[object]:
