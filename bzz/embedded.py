@@ -6,19 +6,21 @@ Knows processes, ports and mongod's own words; nothing of documents.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pymongo
 from pymongo.errors import PyMongoError
@@ -35,7 +37,10 @@ NO_MONGOD = (
 _HOST = "127.0.0.1"
 _SET = "bzz"
 _KEEPER = Path(__file__).with_name("keeper.py")
-_PORT_TAKEN = 48  # mongod's own exit code
+_PORT_TAKEN, _NOT_STARTED = 48, 100  # mongod's own
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LOG_TAIL = 256 * 1024
+_SPOKEN = '"ctx":'  # in each line that a mongod logs
 _ATTEMPTS = 5
 _PATIENCE = 60.0
 _GRACE = 30.0
@@ -53,10 +58,13 @@ class Mongod:
     uri: to connect with.
     port: the port on which it listens, on loopback only.
     folder: where its data lies, and its log (`mongod.log`).
+    temporary: whether the folder is thrown away at the end.
+    binary: the mongod that runs.
     """
 
     def __init__(
         self,
+        binary: Path,
         port: int,
         folder: Path,
         process: subprocess.Popen[bytes],
@@ -64,17 +72,18 @@ class Mongod:
         temporary: bool,
         log_start: int,
     ) -> None:
+        self.binary = binary
         self.port = port
         self.folder = folder
         self.uri = f"mongodb://{_HOST}:{port}/?replicaSet={_SET}&uuidRepresentation=standard"
+        self.temporary = temporary
         self._process = process
-        self._temporary = temporary
         self._log_start = log_start
         self._stopped = False
 
     @property
     def pid(self) -> int:
-        """The process id of mongod itself."""
+        """The process id of mongod itself, while it runs."""
         return int((self.folder / "mongod.lock").read_text())
 
     def failure(self) -> str | None:
@@ -82,15 +91,30 @@ class Mongod:
         code = self._process.poll()
         if code is None or self._stopped:
             return None
-        return _why(code, self.port, self.folder, self._log_start)
+        # The keeper tells of its child's signals as a shell does.
+        return _why(self, 128 - code if code < 0 else code)
+
+    def words(self) -> str:
+        """The last of what mongod has written into its log since it was started."""
+        log = self.folder / "mongod.log"
+        try:
+            with log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(self._log_start, size - _LOG_TAIL))
+                return file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
 
     def stop(self) -> None:
         """End the database, and wait until it has ended.  May be called again."""
         self._stopped = True
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        pipe = self._process.stdin
+        with suppress(OSError):  # a keeper that has ended already
+            if pipe is not None and not pipe.closed:
+                pipe.write(b".")  # closing alone says nothing while a fork holds the other copy
+                pipe.close()
         self._process.wait()
-        if self._temporary:
+        if self.temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -132,6 +156,8 @@ def mongod(
     found = find_mongod() if binary is None else Path(binary)
     if found is None:
         raise EmbeddedError(NO_MONGOD)
+    if port:
+        _check_free(port)
     running = _started(found, folder, port, parameters or {})
     try:
         yield running
@@ -173,16 +199,15 @@ def _started(
 def _launch(
     binary: Path, folder: str | Path | None, port: int, parameters: Mapping[str, Any]
 ) -> Mongod:
-    temporary = folder is None
-    place = Path(tempfile.mkdtemp(prefix="bzz-mongod-")) if folder is None else _made(Path(folder))
+    place, log = _opened(folder)
     command = [str(binary), "--dbpath", str(place), "--port", str(port), "--bind_ip", _HOST]
     command += ["--replSet", _SET, "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
     # A set of one node has nobody to hand its work over to before it ends.
     quick = {"shutdownTimeoutMillisForSignaledShutdown": 0}
     for name, value in {**quick, **parameters}.items():
         command += ["--setParameter", f"{name}={_spelt(value)}"]
-    ending = ["0", str(place)] if temporary else [str(_GRACE), ""]
-    with (place / "mongod.log").open("ab") as log:
+    ending = ["0", str(place)] if folder is None else [str(_GRACE), ""]
+    with log:
         start = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_KEEPER), *ending, *command],
@@ -191,18 +216,25 @@ def _launch(
             stderr=log,
             start_new_session=True,
         )
-    return Mongod(port, place, process, temporary=temporary, log_start=start)
+    return Mongod(binary, port, place, process, temporary=folder is None, log_start=start)
 
 
-def _made(folder: Path) -> Path:
+def _opened(folder: str | Path | None) -> tuple[Path, BinaryIO]:
+    """The folder of the data, made where it is not there, and the log in it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "mongod.log").touch()
+        if folder is None:
+            place = Path(tempfile.mkdtemp(prefix="bzz-mongod-"))
+        else:
+            place = Path(folder).absolute()
+            place.mkdir(parents=True, exist_ok=True)
+        return place, (place / "mongod.log").open("ab")
     except OSError as error:
+        place = Path(tempfile.gettempdir()) if folder is None else Path(folder)
+        if error.errno in _FULL:
+            raise EmbeddedError(_full_disk(place)) from error
         raise EmbeddedError(
-            f"The folder {folder} cannot hold a database: {error.strerror}. Name another."
+            f"The folder {place} cannot hold a database: {error.strerror}. Name another."
         ) from error
-    return folder.absolute()
 
 
 def _wait(running: Mongod) -> None:
@@ -214,13 +246,10 @@ def _wait(running: Mongod) -> None:
             why = running.failure()
             if why is not None:
                 raise EmbeddedError(why)
-            if _listens(running.port) and _is_ready(client, running.port):
+            if _listens(running.port) and _is_ready(client, running):
                 return
             time.sleep(0.02)
-    raise EmbeddedError(
-        f"mongod did not get ready within {_PATIENCE:g} s; its log is "
-        f"{running.folder / 'mongod.log'}."
-    )
+    raise EmbeddedError(f"mongod did not get ready within {_PATIENCE:g} s{_see_log(running)}.")
 
 
 def _listens(port: int) -> bool:
@@ -228,15 +257,18 @@ def _listens(port: int) -> bool:
         return trial.connect_ex((_HOST, port)) == 0
 
 
-def _is_ready(client: pymongo.MongoClient[dict[str, Any]], port: int) -> bool:
-    me = f"{_HOST}:{port}"
+def _is_ready(client: pymongo.MongoClient[dict[str, Any]], running: Mongod) -> bool:
+    me = f"{_HOST}:{running.port}"
     try:
+        options = client.admin.command("getCmdLineOpts")["parsed"]
+        if options["storage"]["dbPath"] != str(running.folder):
+            return False  # somebody else's, who was faster at the port; ours ends of it
         hello = client.admin.command("hello")
         if hello.get("isWritablePrimary") and hello.get("me") == me:
             return True
         if hello.get("isreplicaset") and not hello.get("setName"):
             _make_set(client, me)
-    except PyMongoError:
+    except (PyMongoError, KeyError):
         pass  # it ends, or is still starting; the loop around sees which
     return False
 
@@ -260,6 +292,17 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def _check_free(port: int) -> None:
+    with socket.socket() as trial:
+        # As mongod does, which does not mind what has just been closed there.
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((_HOST, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise EmbeddedError(_taken_port(port)) from error
+
+
 def _spelt(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -267,41 +310,57 @@ def _spelt(value: Any) -> str:
 # Why it ended ------------------------------------------------------------------------------
 
 
-def _why(code: int, port: int, folder: Path, log_start: int) -> str:
-    log = folder / "mongod.log"
-    words = _words(log, log_start)
-    if code == _PORT_TAKEN or "Address already in use" in words:
-        return f"Port {port} on {_HOST} is taken; stop what listens there, or choose another."
-    if "DBPathInUse" in words or "Unable to lock the lock file" in words:
-        return f"The folder {folder} is in use by another mongod; stop it, or name another folder."
-    if "No space left on device" in words or _full(folder):
-        return f"The disk that holds {folder} is full; make room, and start again."
-    if "Permission denied" in words and code in (100, 14):
-        return f"mongod may not write in {folder}; give it the right, or name another folder."
-    if code in (126, 127) or "Exec format error" in words:
-        return f"The mongod that was found does not run here: {_last_line(words)}"
-    return f"mongod ended with code {code} ({_last_error(words)}); its log is {log}."
+def _why(ended: Mongod, code: int) -> str:
+    words = ended.words()
+    if code == _PORT_TAKEN:
+        return _taken_port(ended.port)
+    if code == 128 + signal.SIGKILL:
+        return "mongod was killed (SIGKILL), by somebody or for want of memory; start it again."
+    if "No space left on device" in words or "Disk quota exceeded" in words or _full(ended, words):
+        return _full_disk(ended.folder)
+    if _SPOKEN not in words:
+        return f"{ended.binary} does not run as a mongod here: {_last_words(words, code)}"
+    if code == 0:
+        return "mongod was shut down by somebody else; start it again."
+    if code == _NOT_STARTED and "DBPathInUse" in words:
+        return (
+            f"The folder {ended.folder} is in use by another mongod; stop it, or name another "
+            "folder."
+        )
+    if code == _NOT_STARTED and "Permission denied" in words:
+        return f"mongod may not write in {ended.folder}; give it the right, or name another folder."
+    return f"mongod ended with code {code} ({_last_error(words)}){_see_log(ended)}."
 
 
-def _words(log: Path, start: int) -> str:
+def _taken_port(port: int) -> str:
+    return f"Port {port} on {_HOST} is taken; stop what listens there, or choose another."
+
+
+def _full_disk(folder: Path) -> str:
+    return f"The disk that holds {folder} is full; make room, and start again."
+
+
+def _full(ended: Mongod, words: str) -> bool:
+    # The log lies on the same disk: where it breaks off within a line, there was no room for it.
+    if _SPOKEN in words and not words.endswith("\n"):
+        return True
     try:
-        with log.open("rb") as file:
-            file.seek(start)
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _full(folder: Path) -> bool:
-    try:
-        return shutil.disk_usage(folder).free < 1024 * 1024
+        return shutil.disk_usage(ended.folder).free < 1024 * 1024
     except OSError:
         return False
 
 
-def _last_line(words: str) -> str:
-    lines = [line for line in words.splitlines() if line.strip()]
-    return lines[-1] if lines else "it says nothing."
+def _see_log(ended: Mongod) -> str:
+    return "" if ended.temporary else f"; its log is {ended.folder / 'mongod.log'}"
+
+
+def _last_words(words: str, code: int) -> str:
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    if lines:
+        return lines[-1]
+    if code == 128 + signal.SIGILL:
+        return "it needs instructions that this processor does not have."
+    return f"it ended with code {code} and said nothing."
 
 
 def _last_error(words: str) -> str:
@@ -311,5 +370,7 @@ def _last_error(words: str) -> str:
         except ValueError:
             continue
         if entry.get("s") in ("E", "F"):
-            return f"{entry.get('msg')}: {entry.get('attr', {}).get('error', '')}".rstrip(": ")
-    return _last_line(words)
+            error = entry.get("attr", {}).get("error", "")
+            error = error.get("errmsg", error) if isinstance(error, dict) else error
+            return f"{entry.get('msg')}: {error}".rstrip(": .")
+    return "its log does not say why"
