@@ -11,11 +11,12 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions
+from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from mongoengine.base.common import get_document
 from pymongo import ReadPreference
@@ -27,16 +28,18 @@ from pymongo.write_concern import WriteConcern
 from bzz.errors import BzzError, Conflict
 from bzz.recording import Head, Model, Recorder, State, recorder_of
 from bzz.signals import before_commit
-from bzz.values import EXACT, same
-
-_RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+from bzz.values import EXACT, encoded, same
 
 _current: ContextVar[Unit | None] = ContextVar("bzz_unit", default=None)
 
 
 def current_unit() -> Unit | None:
-    """The unit of work in which the calling code runs, or None."""
-    return _current.get()
+    """The unit of work in which the calling code runs, or None.
+
+    Code that runs later in a copy of the context (a callback given to an event loop) is in none.
+    """
+    unit = _current.get()
+    return unit if unit is not None and unit.is_open else None
 
 
 class Write:
@@ -123,6 +126,7 @@ class Unit:
         announce_all: bool = False,
     ) -> None:
         self.session = session
+        self.is_open = False
         self.announce_all = announce_all
         self.contexts = contexts or {}
         self.handler = handler
@@ -151,19 +155,19 @@ class Unit:
         """The last event of a document of a recorded model, read once in a unit."""
         if not self.knows_head(model, document_id):
             self.read_heads(model, [document_id])
-        return self._heads.get((Source.of(model).name, id_key(document_id)))
+        return self._heads.get(Source.of(model).key(document_id))
 
     def knows_head(self, model: Model, document_id: Any) -> bool:
         """Whether `head` would answer without reading."""
-        return (Source.of(model).name, id_key(document_id)) in self._heads
+        return Source.of(model).key(document_id) in self._heads
 
     def read_heads(self, model: Model, ids: Iterable[Any]) -> None:
         """Read the last events of many documents of a model at once."""
-        recorder, wanted, name = recorder_of(model), list(ids), Source.of(model).name
+        recorder, wanted, source = recorder_of(model), list(ids), Source.of(model)
         if recorder is None or not wanted:
             return
         for document_id, head in zip(wanted, recorder.heads(self, model, wanted), strict=True):
-            self._heads[(name, id_key(document_id))] = head
+            self._heads[source.key(document_id)] = head
 
     def writes(self) -> list[Write]:
         """All touched documents, in the order of their first touch."""
@@ -173,9 +177,11 @@ class Unit:
     def entered(self) -> Iterator[None]:
         """Make this the current unit of the calling code for the length of a block."""
         token = _current.set(self)
+        self.is_open = True
         try:
             yield
         finally:
+            self.is_open = False
             _current.reset(token)
 
     # Writing ---------------------------------------------------------------------------
@@ -196,7 +202,8 @@ class Unit:
     def infer_operations(self) -> None:
         """Note as operations what the writes so far did to documents of recorded models."""
         for write in self._writes.values():
-            if write.changed and recorder_of(write.model) is not None:
+            known = any(each is write for _, each in self.operations)
+            if not known and write.changed and recorder_of(write.model) is not None:
                 kind = "create" if write.before is None else "update"
                 self.operations.append(("delete" if write.after is None else kind, write))
 
@@ -208,7 +215,7 @@ class Unit:
 
     def is_touched(self, source: Source, document_id: Any) -> bool:
         """Whether the state of a document before this unit is already known."""
-        return (source.name, id_key(document_id)) in self._writes
+        return source.key(document_id) in self._writes
 
     def reread(self) -> None:
         """Read what is stored now for every document touched since the last call."""
@@ -232,10 +239,10 @@ class Unit:
                 write.context = self.contexts.get(recorder)
 
     def _touch(self, source: Source, document_id: Any, before: State | None) -> Write:
-        key = (source.name, id_key(document_id))
+        key = source.key(document_id)
         write = self._writes.get(key)
         if write is None:
-            write = self._writes[key] = Write(self, source, document_id, before)
+            write = self._writes[key] = Write(self, source, source.exact(document_id), before)
         return write
 
 
@@ -249,7 +256,8 @@ class Source:
         self._real = isinstance(collection, Collection)
         self._raw = (
             collection.with_options(
-                codec_options=_RAW,
+                # Queries are written as the model's own are: with its representation of UUIDs.
+                codec_options=collection.codec_options.with_options(document_class=RawBSONDocument),
                 read_preference=ReadPreference.PRIMARY,
                 write_concern=WriteConcern(),
             )
@@ -264,6 +272,17 @@ class Source:
         if isinstance(collection, CapturedCollection):
             return collection.source
         return cls(model, collection)
+
+    def exact(self, value: Any) -> Any:
+        """A value as `find` gives it: models and drivers have Python types of their own."""
+        if not self._real or isinstance(value, ObjectId | str | int):
+            return value
+        stored = bson.encode({"": value}, codec_options=self.collection.codec_options)
+        return bson.decode(stored, EXACT)[""]
+
+    def key(self, document_id: Any) -> tuple[str, bytes]:
+        """What tells a document from all others."""
+        return self.name, id_key(self.exact(document_id))
 
     def find(self, unit: Unit | None, query: Mapping[str, Any], **options: Any) -> Iterable[State]:
         """The stored content of all documents that match a query of MongoDB's language."""
@@ -320,12 +339,13 @@ class CapturedCollection:
     """A collection whose writes within a unit of work are seen by it.
 
     Takes the place of a Document class's collection; outside of a unit it hands every
-    call on unchanged.
+    call on unchanged.  `prepared` says that the class has all its indexes.
     """
 
     def __init__(self, model: Model, collection: Any, source: Source | None = None) -> None:
         self._collection = collection
         self.source = source or Source(model, collection)
+        self.prepared = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._collection, name)
@@ -379,7 +399,7 @@ class CapturedCollection:
         return result
 
     def update_many(self, query: Any, update: Any, *args: Any, **kwargs: Any) -> Any:
-        self._many(query)
+        self._many(query, kwargs)
         result = self._run("update_many", query, update, *args, **kwargs)
         self._inserted([] if result.upserted_id is None else [result.upserted_id])
         return result
@@ -389,7 +409,7 @@ class CapturedCollection:
         return self._run("delete_one", query, *args, **kwargs)
 
     def delete_many(self, query: Any, *args: Any, **kwargs: Any) -> Any:
-        self._many(query)
+        self._many(query, kwargs)
         return self._run("delete_many", query, *args, **kwargs)
 
     def find_one_and_delete(self, query: Any, *args: Any, **kwargs: Any) -> Any:
@@ -413,7 +433,7 @@ class CapturedCollection:
     # How -------------------------------------------------------------------------------
 
     def _unit(self) -> Unit | None:
-        unit = _current.get()
+        unit = current_unit()
         if unit is None:
             return None
         model = self.source.model
@@ -423,7 +443,7 @@ class CapturedCollection:
         return unit
 
     def _run(self, operation: str, *args: Any, **kwargs: Any) -> Any:
-        unit = _current.get()
+        unit = current_unit()
         if unit is None or unit.session is None:
             return getattr(self._collection, operation)(*args, **kwargs)
         kwargs.setdefault("session", unit.session)
@@ -448,18 +468,20 @@ class CapturedCollection:
         if set(query) == {"_id"} and unit.is_touched(self.source, query["_id"]):
             unit.touched(self.source, query["_id"], None)
             return query, True
-        how = {"sort": options["sort"]} if options.get("sort") else {}
+        how = {name: options[name] for name in _WHICH_ONE if options.get(name)}
         state = self.source.find_one(unit, query, **how)
         if state is None:
             return query, False
         unit.touched(self.source, state["_id"], state)
         return {**query, "_id": state["_id"]}, True
 
-    def _many(self, query: Any) -> None:
+    def _many(self, query: Any, options: Mapping[str, Any]) -> None:
         unit = self._unit()
-        if unit is not None:
-            for state in self.source.find(unit, query):
-                unit.touched(self.source, state["_id"], state)
+        if unit is None:
+            return
+        how = {name: options[name] for name in _WHICH_MANY if options.get(name)}
+        for state in self.source.find(unit, query, **how):
+            unit.touched(self.source, state["_id"], state)
 
     def _find_and(self, operation: str, query: Any, *args: Any, **kwargs: Any) -> Any:
         query, found = self._one(query, kwargs)
@@ -481,16 +503,48 @@ class CapturedCollection:
             )
 
 
+# The options of a write that decide which documents it meets.
+_WHICH_MANY = ("collation",)
+_WHICH_ONE = ("sort", *_WHICH_MANY)
+
+
+def watch(model: Model) -> None:
+    """See the writes of a model, and of the classes that inherit from it, from now on.
+
+    A queryset is given its collection when it is made, which may be long before the
+    connection is prepared: what it writes later is seen too.
+    """
+    given = model._get_collection.__func__
+    if hasattr(given, "__wrapped__"):
+        return
+
+    @wraps(given)
+    def captured(cls: Model) -> Any:
+        collection = given(cls)
+        # Another one only while `switch_collection` holds: those documents are not the model's.
+        if isinstance(collection, CapturedCollection) or collection.name != _own_name(cls):
+            return collection
+        cls._collection = CapturedCollection(cls, collection)
+        return cls._collection
+
+    model._get_collection = classmethod(captured)
+
+
+def _own_name(model: Model) -> str | None:
+    name: str | None = model._meta.get("collection")
+    return name
+
+
 def id_key(document_id: Any) -> bytes:
     """A document id as a dictionary key: typed, and hashable for ids that are objects."""
     if isinstance(document_id, float | int) and not isinstance(document_id, bool):
         # MongoDB takes 1, 1.0 and NumberLong(1) for one and the same _id.
         document_id = int(document_id) if document_id == document_id // 1 else document_id
-    return bson.encode({"": document_id})
+    return encoded(document_id)
 
 
 def stored_id(instance: Any) -> Any:
-    """The primary key of a document, in the form in which it is stored."""
+    """The primary key of a document, as its model would store it."""
     field = instance._fields[instance._meta["id_field"]]
     return None if instance.pk is None else field.to_mongo(instance.pk)
 

@@ -6,8 +6,9 @@ Knows the server's demands; knows nothing of what is written.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 import pymongo
 from bson import ObjectId
@@ -15,23 +16,25 @@ from mongoengine import connection as mongoengine_connection
 from mongoengine.base.common import _document_registry
 from mongoengine.connection import DEFAULT_CONNECTION_NAME, ConnectionFailure
 from mongoengine.errors import OperationError
-from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from bzz.capture import CapturedCollection, Unit
-from bzz.driver import BoundDatabase, needs_binding
+from bzz.driver import BoundDatabase
 from bzz.errors import SetupError, Unavailable
 from bzz.recording import Model
-from bzz.transactions import transaction_options
+from bzz.transactions import said, transaction_options
 
 STANDALONE = (
     "The MongoDB server is a standalone, which has no transactions: start mongod with "
     "--replSet rs0 and run rs.initiate() once; a replica set of one node is enough."
 )
 
-_TRIAL = "bzz_trial"
+TOO_OLD = "The MongoDB server is older than 6.0, which bzz needs: upgrade it."
+_WIRE_VERSION_OF_6_0 = 17
 
-# What has been prepared belongs to a client and ends with it.
-_prepared: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+# What has been prepared belongs to a client and ends with it.  By identity: PyMongo takes all
+# clients of the same hosts for equal, whatever their options.
+_prepared: WeakValueDictionary[int, Any] = WeakValueDictionary()
 _lock = threading.RLock()
 
 
@@ -51,6 +54,11 @@ def has_transactions(client: Any) -> bool:
     return isinstance(client, pymongo.MongoClient)
 
 
+def models_on(client: Any) -> list[Model]:
+    """All Document classes that are stored through a client."""
+    return _models(client)
+
+
 def prepare(model: Model) -> None:
     """Check the server behind `model`, and make what a transaction cannot make itself.
 
@@ -62,7 +70,7 @@ def prepare(model: Model) -> None:
     server does not answer.
     """
     client = client_of(model)
-    if client in _prepared and not _unseen(client):
+    if _is_known(client) and not _unseen(client):
         return
     with _lock:
         try:
@@ -70,11 +78,11 @@ def prepare(model: Model) -> None:
         except (SetupError, Unavailable):
             raise
         except PyMongoError as error:
-            raise Unavailable(f"The database does not answer: {error}") from error
+            raise Unavailable(f"The database does not answer: {said(error)}") from error
 
 
 def _prepare(client: Any, model: Model) -> None:
-    first = client not in _prepared
+    first = not _is_known(client)
     if first and has_transactions(client):
         _check_server(client)
         _bind_databases(client)
@@ -82,18 +90,24 @@ def _prepare(client: Any, model: Model) -> None:
         _see(each)
     if first and has_transactions(client):
         _try(client, model._get_db())
-    _prepared[client] = True
+    _prepared[id(client)] = client
+
+
+def _is_known(client: Any) -> bool:
+    return _prepared.get(id(client)) is client
 
 
 def _check_server(client: Any) -> None:
     hello = client.admin.command("hello")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise SetupError(STANDALONE)
+    if hello["maxWireVersion"] < _WIRE_VERSION_OF_6_0:
+        raise SetupError(TOO_OLD)
 
 
 def _bind_databases(client: Any) -> None:
     for alias, database in _databases(client):
-        if needs_binding(database) and not isinstance(database, BoundDatabase):
+        if not isinstance(database, BoundDatabase):
             mongoengine_connection._dbs[alias] = BoundDatabase.of(database)
             for model in _models(client):
                 if _alias(model) == alias:
@@ -122,30 +136,39 @@ def _models(client: Any) -> list[Model]:
 
 
 def _unseen(client: Any) -> list[Model]:
-    return [m for m in _models(client) if not isinstance(m._collection, CapturedCollection)]
+    return [model for model in _models(client) if not _is_prepared(model)]
+
+
+def _is_prepared(model: Model) -> bool:
+    collection = model._collection
+    return isinstance(collection, CapturedCollection) and collection.prepared
 
 
 def _see(model: Model) -> None:
     """Make a model's collection and indexes, and let its writes be seen."""
     try:
         collection = model._get_collection()
+        # A transaction can make a collection too, but then stands in the way of all others.
+        if has_transactions(client_of(model)):
+            make_collection(collection.database, collection.name)
         if model._meta.get("auto_create_index", True):
             model.ensure_indexes()
     except (OperationFailure, OperationError) as error:
         raise SetupError(
-            f"The indexes of {model.__name__} cannot be made: {error}. "
+            f"The collection and the indexes of {model.__name__} cannot be made: {said(error)}. "
             "They cannot be made inside transactions; correct meta['indexes'] or the data."
         ) from error
     if not isinstance(collection, CapturedCollection):
-        model._collection = CapturedCollection(model, collection)
+        collection = model._collection = CapturedCollection(model, collection)
+    collection.prepared = True
 
 
 def make_collection(database: Any, name: str, **options: Any) -> None:
     """Create a collection unless it is there already."""
     try:
-        database.create_collection(name, **options)
-    except (CollectionInvalid, OperationFailure) as error:
-        if isinstance(error, OperationFailure) and error.code != _NAMESPACE_EXISTS:
+        database.create_collection(name, check_exists=False, **options)
+    except OperationFailure as error:
+        if error.code != _NAMESPACE_EXISTS:
             raise
 
 
@@ -154,12 +177,14 @@ _NAMESPACE_EXISTS = 48
 
 def _try(client: Any, database: Any) -> None:
     """One transaction with a write, an update and a read, taken back."""
-    make_collection(database, _TRIAL)
+    # A name of its own: other processes, which start at the same time, drop theirs.
+    name = f"bzz_trial_{ObjectId()}"
     try:
+        make_collection(database, name)
         with client.start_session() as session:
             session.start_transaction(**transaction_options())
             with Unit(session=session).entered(), session.bind(end_session=False):
-                trial = database[_TRIAL]
+                trial = database[name]
                 document_id = ObjectId()
                 trial.insert_one({"_id": document_id})
                 trial.update_one({"_id": document_id}, {"$set": {"tried": True}})
@@ -168,11 +193,12 @@ def _try(client: Any, database: Any) -> None:
             outside = trial.find_one({"_id": document_id})
     except PyMongoError as error:
         raise SetupError(
-            f"A trial transaction on the database {database.name!r} failed: {error}. "
+            f"A trial transaction on the database {database.name!r} failed: {said(error)}. "
             "Writes need readWrite rights, and a URI without options that transactions refuse."
         ) from error
     finally:
-        database.drop_collection(_TRIAL)
+        with suppress(PyMongoError):  # what matters has been said
+            database.drop_collection(name)
     if found is None or outside is not None:
         raise SetupError(
             "A trial write did not join its transaction: this version of PyMongo binds "

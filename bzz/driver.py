@@ -3,8 +3,9 @@
 Inside a transaction PyMongo sets the write concern and the read preference of a
 connection string aside when the session is passed by hand, and forgets to when it is
 bound: with `w=majority` or `readPreference=secondaryPreferred` in the URI (hosted
-databases write them there) the server then refuses each command with code 72.  Used only
-for such connections; `bzz.connection` proves at start that it works.
+databases write them there) the server then refuses each command with code 72.  And it
+counts a whole collection by a command that transactions do not have.  `bzz.connection`
+proves at start that it works.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ class BoundCollection(Collection[Any]):
 
     def _read_preference_for(self, session: Any) -> Any:
         return ReadPreference.PRIMARY if _in_transaction(session) else self.read_preference
+
+    def estimated_document_count(self, *args: Any, **kwargs: Any) -> int:
+        """As PyMongo's; in a transaction the exact number."""
+        if _in_transaction(None):
+            return self.count_documents({})
+        return super().estimated_document_count(*args, **kwargs)
 
     def with_options(
         self,
@@ -96,11 +103,3 @@ class BoundDatabase(Database[Any]):
             write_concern=write_concern,
             read_concern=read_concern,
         )
-
-
-def needs_binding(database: Database[Any]) -> bool:
-    """Whether the options of a database would break commands of a bound session."""
-    return (
-        not database.write_concern.is_server_default
-        or database.read_preference != ReadPreference.PRIMARY
-    )

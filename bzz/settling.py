@@ -53,9 +53,12 @@ def settle(unit: Unit) -> None:
     if unit.announce_all:
         unit.infer_operations()
     for kind, write in unit.operations:
-        if write.changed:
-            signal = SIGNAL_OF[kind]
+        signal = SIGNAL_OF[kind]
+        # Whom nobody listens to need not be loaded, nor be a document that its model can load.
+        if write.changed and signal.has_atomic_receivers_for(write.model):
             send_atomic(signal, write.model, **signal_arguments(kind, write))
+            # What a receiver did to the document itself is not seen where nobody records it.
+            write.fresh = write.fresh and recorder_of(write.model) is not None
     unit.reread()
     for model, writes in _changed_by_model(unit).items():
         send_atomic(before_commit, model, writes=writes)

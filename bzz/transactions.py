@@ -7,6 +7,8 @@ HTTP, nor of what is recorded.
 from __future__ import annotations
 
 import random
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -108,7 +110,7 @@ def run(
 def _repeatedly(
     work: Callable[[Unit], T], client: Any, new_unit: Callable[..., Unit], deadline: Deadline
 ) -> tuple[T, Unit]:
-    pause = _FIRST_PAUSE
+    earlier, pauses = sys.exception(), _pauses()
     while True:
         deadline.check()
         try:
@@ -118,17 +120,38 @@ def _repeatedly(
                     value = work(unit)
                 return value, unit
         except Exception as error:
-            if isinstance(error, Unavailable) or not is_transient(error):
+            if isinstance(error, Unavailable) or not is_transient(error, earlier):
                 raise
             last = error
+        pause = next(pauses)
         if deadline.remaining <= pause:
-            raise Unavailable(
-                f"Other writers of the same documents were faster for {deadline.seconds:g} s; "
-                "nothing was stored."
-            ) from last
+            raise _given_up(last, deadline) from last
         # Waiting is what spreads colliding writers out; full jitter, as the driver's own.
         time.sleep(random.uniform(0, pause))
+
+
+def _pauses() -> Iterator[float]:
+    """How long to wait at most before each further attempt."""
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+def _given_up(last: BaseException, deadline: Deadline) -> Unavailable:
+    *_, first = chain(last)
+    if _is_silence(first):
+        return _unanswered(first)
+    if _code(first) == _NO_SUCH_TRANSACTION:
+        return Unavailable(
+            f"For {deadline.seconds:g} s the database ended each transaction before its commit: "
+            "it took too long, or an error of the database was caught in it and not raised again; "
+            "nothing was stored."
+        )
+    return Unavailable(
+        f"Other writers of the same documents were faster for {deadline.seconds:g} s; "
+        "nothing was stored."
+    )
 
 
 @contextmanager
@@ -140,17 +163,33 @@ def transaction(unit: Unit, deadline: Deadline) -> Iterator[None]:
     session = unit.session
     if session is None:
         raise ValueError("A transaction needs a unit with a session.")
+    earlier = sys.exception()
     session.start_transaction(**transaction_options())
     try:
         with unit.entered(), session.bind(end_session=False), pymongo.timeout(deadline.remaining):
             yield
+            _check(unit)
             settle(unit)
-            if unit.failure is not None:
-                raise unit.failure
+            _check(unit)
     except BaseException as error:
         _abort(session)
-        raise _outcome(error, deadline) from error.__cause__
+        outcome = _outcome(_first(unit, error, earlier), earlier)
+        if outcome is error:
+            raise
+        raise outcome from error
     _commit(session, deadline)
+
+
+def _check(unit: Unit) -> None:
+    """Raise the error that ended the transaction, if there was one and somebody caught it."""
+    if unit.failure is not None:
+        raise unit.failure
+
+
+def _first(unit: Unit, error: BaseException, earlier: BaseException | None) -> BaseException:
+    """The error that ended the transaction: those after it only say that there is none."""
+    missing = any(_code(each) == _NO_SUCH_TRANSACTION for each in chain(error, earlier))
+    return unit.failure if missing and unit.failure is not None else error
 
 
 def _abort(session: Any) -> None:
@@ -161,7 +200,7 @@ def _abort(session: Any) -> None:
 
 
 def _commit(session: Any, deadline: Deadline) -> None:
-    while True:
+    for pause in _pauses():
         try:
             with pymongo.timeout(max(deadline.remaining, 0.01)):
                 session.commit_transaction()
@@ -171,6 +210,7 @@ def _commit(session: Any, deadline: Deadline) -> None:
                 _abort(session)
                 raise
             if deadline.remaining:
+                time.sleep(min(random.uniform(0, pause), deadline.remaining))
                 continue
             raise Undecided(
                 f"The write was sent, and the database did not confirm it within "
@@ -180,37 +220,65 @@ def _commit(session: Any, deadline: Deadline) -> None:
             ) from error
 
 
-def _outcome(error: BaseException, deadline: Deadline) -> BaseException:
+def _outcome(error: BaseException, earlier: BaseException | None) -> BaseException:
     """What to raise for an error that ended a transaction before its commit."""
-    if is_transient(error):
+    if is_transient(error, earlier):
         return error
-    for each in chain(error):
-        if isinstance(each, DocumentTooLarge) or getattr(each, "code", None) in _TOO_LARGE:
-            return TooLarge(f"A document, or the event of its change, is too large: {each}")
-        if isinstance(each, _SILENT) or getattr(each, "timeout", False):
-            return Unavailable(f"The database did not answer in time; nothing was stored: {each}")
+    for each in chain(error, earlier):
+        if isinstance(each, DocumentTooLarge) or _code(each) in _TOO_LARGE:
+            return TooLarge(f"A document, or the event of its change, is too large: {said(each)}")
+        if _is_silence(each):
+            return _unanswered(each)
     return error
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether the same work may succeed when it is run again from the start."""
+def is_transient(error: BaseException, earlier: BaseException | None = None) -> bool:
+    """Whether the same work may succeed when it is run again from the start.
+
+    `earlier` is the exception that was being handled when the work began, if any: Python makes
+    it the context of all that is raised since, and it says nothing of the work.
+    """
     return any(
         isinstance(each, Superseded)
         or (isinstance(each, PyMongoError) and each.has_error_label("TransientTransactionError"))
-        or (isinstance(each, OperationFailure) and each.code == _WRITE_CONFLICT)
-        for each in chain(error)
+        or _code(each) == _WRITE_CONFLICT
+        for each in chain(error, earlier)
     )
 
 
+def _is_silence(error: BaseException) -> bool:
+    return isinstance(error, PyMongoError) and (isinstance(error, _SILENT) or error.timeout)
+
+
+def _unanswered(error: BaseException) -> Unavailable:
+    return Unavailable(f"The database did not answer in time; nothing was stored: {said(error)}")
+
+
+def _code(error: BaseException) -> int | None:
+    return error.code if isinstance(error, OperationFailure) else None
+
+
+def said(error: BaseException) -> str:
+    """What an error of the driver says, without the documents and hosts that it lists."""
+    return _DUMP.split(str(error), maxsplit=1)[0]
+
+
+_DUMP = re.compile(", full error: |, Timeout: | \\(configured timeouts: ")
 _SILENT = (ExecutionTimeout, ConnectionFailure)
-_WRITE_CONFLICT = 112
+_WRITE_CONFLICT, _NO_SUCH_TRANSACTION = 112, 251
 _TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and an update's result above 16 MB
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was raised from or while handling: MongoEngine wraps the driver's."""
-    seen: set[int] = set()
+def chain(
+    error: BaseException | None, earlier: BaseException | None = None
+) -> Iterator[BaseException]:
+    """An error and what it was raised from or while handling: MongoEngine wraps the driver's.
+
+    Ends with the first of the driver's own, which says all that there is to say, and before
+    `earlier`.
+    """
+    seen = set() if earlier is None else {id(earlier)}
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         yield error
-        error = error.__cause__ or error.__context__
+        error = None if isinstance(error, PyMongoError) else error.__cause__ or error.__context__

@@ -6,11 +6,15 @@ alone in MongoEngine's registry, so that preparing a connection makes no other t
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import mongoengine
+import pymongo
 from bson import BSON
 from mongoengine import (
     CASCADE,
@@ -34,6 +38,7 @@ from mongoengine.base.common import _document_registry
 from bzz import MongoEngineRestHandler, flatten
 from bzz import signals as bzz_signals
 from bzz.audit import Auditor, Event
+from bzz.recording import _recorder_by_model
 from tests.support import Server
 
 SIGNALS = [value for value in vars(bzz_signals).values() if isinstance(value, bzz_signals.Signal)]
@@ -42,13 +47,16 @@ SIGNALS = [value for value in vars(bzz_signals).values() if isinstance(value, bz
 @contextmanager
 def own_registry() -> Iterator[None]:
     """Only the documents that are defined in the block are known to MongoEngine."""
-    saved = dict(_document_registry)
+    saved, recorded = dict(_document_registry), dict(_recorder_by_model)
     _document_registry.clear()
     try:
         yield
     finally:
         _document_registry.clear()
         _document_registry.update(saved)
+        # Classes live on in caches; who recorded them is asked by writes of any model.
+        _recorder_by_model.clear()
+        _recorder_by_model.update(recorded)
 
 
 @contextmanager
@@ -165,6 +173,25 @@ def raw(model: Any) -> Any:
     return get_db()[model._get_collection_name()]
 
 
+def elsewhere(function: Callable[[], Any]) -> Any:
+    """Run a function as another writer would: in a thread, which no transaction is bound to."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+@contextmanager
+def new_database(uri: str) -> Iterator[str]:
+    """The name of a database for tests that connect, and disconnect, on their own."""
+    name = f"t{uuid.uuid4().hex}"
+    mongoengine.disconnect_all()
+    try:
+        yield name
+    finally:
+        mongoengine.disconnect_all()
+        with pymongo.MongoClient(uri) as client:
+            client.drop_database(name)
+
+
 def history_bytes() -> bytes:
     """Everything that is stored in the history."""
     return b"".join(BSON.encode(each) for each in get_db()["bzz_history"].find())
@@ -183,3 +210,32 @@ def failing(client: Any, commands: list[str], *, times: int = 1, **how: Any) -> 
         yield
     finally:
         client.admin.command("configureFailPoint", "failCommand", mode="off")
+
+
+@contextmanager
+def standing(uri: str) -> Iterator[House]:
+    """A house with its running `server`, in a database of its own, for many tests' visits."""
+    with new_database(uri) as name:
+        mongoengine.connect(name, host=uri, uuidRepresentation="standard")
+        with built() as house, Server(house.routes()) as server:
+            house.auditor.prepare()
+            house.running = server
+            yield house
+
+
+@contextmanager
+def visit(house: House) -> Iterator[House]:
+    """One test's visit to a standing house: it leaves no documents, receivers, models or errors."""
+    kept = [(each, dict(each)) for each in (_document_registry, house.auditor._tracked)]
+    try:
+        with own_receivers():
+            yield house
+        assert [] == [record.getMessage() for record in house.running.logged]
+    finally:
+        house.running.logged.clear()
+        for registry, models in kept:
+            registry.clear()
+            registry.update(models)
+        database = get_db()
+        for name in database.list_collection_names():
+            database[name].delete_many({})

@@ -7,6 +7,7 @@ import http.client
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -126,6 +127,18 @@ class Server(Client):
     def logged(self) -> list[logging.LogRecord]:
         """The errors that were logged so far."""
         return self._log.records
+
+    def take_errors(self, count: int = 2) -> list[logging.LogRecord]:
+        """Take `count` errors out of `logged`, waiting for them: they may follow the answer.
+
+        An answer of 500 logs two, one of them of Tornado's access log.
+        """
+        deadline = time.monotonic() + 10
+        while len(self.logged) < count and time.monotonic() < deadline:
+            time.sleep(0.001)
+        taken = self.logged[:count]
+        del self.logged[:count]
+        return taken
 
     def __enter__(self) -> Server:
         logging.getLogger().addHandler(self._log)

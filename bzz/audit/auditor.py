@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from pymongo.errors import PyMongoError
+
 from bzz import connection
 from bzz.audit.context import actor_from, checked_reason, correlation_from, reason_from
-from bzz.audit.errors import ContextError
+from bzz.audit.errors import ContextError, EventNotStored
 from bzz.audit.events import SYSTEM, Context, Request
 from bzz.audit.handlers import routes_for_history
 from bzz.audit.history import History
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
-from bzz.audit.store import HistoryStore
+from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
-from bzz.capture import Unit, Write, current_unit, id_key
-from bzz.errors import BadRequest, Conflict, SetupError
-from bzz.recording import Head, Model, Past, Recorder, State, record_with
+from bzz.capture import Source, Unit, Write, current_unit, id_key, watch
+from bzz.errors import BadRequest, Conflict, SetupError, Unavailable
+from bzz.recording import Head, Model, Past, Recorder, State, record_with, recorders
 from bzz.settling import SIGNAL_OF, settled, signal_arguments
 from bzz.signals import announce, before_commit
-from bzz.transactions import DEADLINE, Deadline, is_transient, transaction
+from bzz.transactions import DEADLINE, Deadline, is_transient, said, transaction
 from bzz.transactions import run as run_unit
 from bzz.values import Hidden
 
@@ -83,12 +86,19 @@ class Auditor:
             mask: fields of which events tell that they changed, never their values.
             schema: the version of the model's schema, written into its events.
 
-        Raises `SetupError` for unknown fields, the id, and a model of another auditor.
+        Raises `SetupError` for unknown fields, the id, a model of another auditor, and the stream
+        of another model.
         """
+        made = tracked(model, stream=stream, exclude=exclude, mask=mask, schema=schema)
+        for other, present in self._tracked.items():
+            if present.stream == made.stream and not _related(model, other):
+                raise SetupError(
+                    f"{model.__name__} cannot have the stream {made.stream!r}, which is that of "
+                    f"{other.__name__}; give it another with track(…, stream='…')."
+                )
         record_with(self, model)
-        self._tracked[model] = tracked(
-            model, stream=stream, exclude=exclude, mask=mask, schema=schema
-        )
+        self._tracked[model] = made
+        watch(model)
 
     def tracked_as(self, model: Model) -> Tracked:
         """How a model (or a class that it inherits from) is recorded.  Raises `SetupError`."""
@@ -125,7 +135,7 @@ class Auditor:
             lambda _: function(),
             client=self._client,
             transactional=connection.has_transactions(self._client),
-            contexts={self: self._context(actor, reason, correlation)},
+            contexts=self._contexts(actor, reason, correlation),
             deadline=Deadline(self._deadline),
             announce_all=True,
         )
@@ -146,7 +156,7 @@ class Auditor:
             yield
             return
         self.prepare()
-        contexts: dict[Recorder, object] = {self: self._context(actor, reason, correlation)}
+        contexts, earlier = self._contexts(actor, reason, correlation), sys.exception()
         if not connection.has_transactions(self._client):
             unit = Unit(contexts=contexts, announce_all=True)
             with settled(unit):
@@ -158,7 +168,7 @@ class Auditor:
                     with transaction(unit, Deadline(self._deadline)):
                         yield
                 except Exception as error:
-                    if not is_transient(error):
+                    if not is_transient(error, earlier):
                         raise
                     raise Conflict(
                         "Another writer changed the same documents first; nothing was stored. "
@@ -168,9 +178,10 @@ class Auditor:
 
     def history(self, model: Model, pk: Any) -> History:
         """The history of one document, by its primary key."""
+        tracked = self.tracked_as(model)
         self.prepare()
         document_id = model._fields[model._meta["id_field"]].to_mongo(pk)
-        return History(self, self.tracked_as(model), document_id)
+        return History(self, tracked, _exactly(model, document_id))
 
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 
@@ -191,14 +202,22 @@ class Auditor:
                     f"{models[0].__name__}, and one transaction cannot span two: "
                     "give it an auditor of its own."
                 )
-            connection.prepare(model)
+        connection.prepare(models[0])
         self._listen()
         if client is not self._client:
             self._prepare_store(client, models)
 
     def _prepare_store(self, client: Any, models: list[Model]) -> None:
         store = HistoryStore(models[0]._get_db(), real=connection.has_transactions(client))
-        store.prepare()
+        try:
+            store.prepare()
+        except EventNotStored as error:
+            raise SetupError(
+                f"The collection {COLLECTION} cannot be made as it has to be: {error}. "
+                "It needs readWrite rights, and a unique index on s, d and v."
+            ) from error
+        except PyMongoError as error:
+            raise Unavailable(f"The database does not answer: {said(error)}") from error
         self._store = store
         self._recorder = WriteRecorder(store, clock=self._clock)
         self._client = client
@@ -243,7 +262,7 @@ class Auditor:
 
     def heads(self, unit: Unit | None, model: Model, ids: Iterable[Any]) -> list[Head | None]:
         """The last event of each document, in the order of `ids`; None where there is none."""
-        wanted = list(ids)
+        wanted = [_exactly(model, each) for each in ids]
         session = None if unit is None else unit.session
         stored = self.store.heads(self.tracked_as(model).stream, wanted, session=session)
         found = {id_key(each["d"]): _head(each) for each in stored}
@@ -259,6 +278,7 @@ class Auditor:
 
     def trace(self, model: Model, member: str, value: Any) -> Any:
         """The primary key of the last deleted document whose `member` was `value`; or None."""
+        value = _exactly(model, value)
         return self.store.trace(self.tracked_as(model).stream, member, value)
 
     def past(self, model: Model, document_id: Any, at: str) -> Past:
@@ -285,14 +305,18 @@ class Auditor:
         return self._store
 
     def _history(self, model: Model, document_id: Any) -> History:
-        return History(self, self.tracked_as(model), document_id)
+        return History(self, self.tracked_as(model), _exactly(model, document_id))
 
-    def _context(self, actor: Any, reason: str | None, correlation: str | None) -> Context:
-        return Context(
+    def _contexts(
+        self, actor: Any, reason: str | None, correlation: str | None
+    ) -> dict[Recorder, object]:
+        """Who writes and why: one answer, whichever recorder has the models that are written."""
+        context = Context(
             actor=actor_from(actor),
             reason=None if reason is None else checked_reason(reason),
             correlation=correlation or correlation_from({}),
         )
+        return {**dict.fromkeys(recorders(), context), self: context}
 
 
 def _head(stored: dict[str, Any]) -> Head:
@@ -302,6 +326,14 @@ def _head(stored: dict[str, Any]) -> Head:
         time=stored["t"],
         facts={"h": stored["h"], "z": stored["z"]},
     )
+
+
+def _exactly(model: Model, value: Any) -> Any:
+    return Source.of(model).exact(value)
+
+
+def _related(one: Model, other: Model) -> bool:
+    return issubclass(one, other) or issubclass(other, one)
 
 
 def _with_subclasses(model: Model) -> Iterator[Model]:

@@ -21,8 +21,11 @@ LONGEST_REASON = 4096
 """Characters; a reason is a sentence or a page, never a file."""
 LONGEST_CORRELATION = 256
 
-# W3C Trace Context: version, trace id, parent id, flags.
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# W3C Trace Context: version (never ff), trace id and parent id (neither all zeros), flags; later
+# versions may have more behind.
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
@@ -97,7 +100,7 @@ def correlation_from(headers: Mapping[str, str]) -> str:
         if not value:
             continue
         if name == "traceparent":
-            match = _TRACEPARENT.match(value.strip())
+            match = _TRACEPARENT.fullmatch(value.strip())
             if match is None:
                 continue
             return match.group(1)

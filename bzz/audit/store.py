@@ -26,13 +26,14 @@ from typing import Any
 
 from bson import Binary, Int64, Timestamp
 from pymongo import ASCENDING, DESCENDING, ReadPreference
-from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from bzz.audit.diff import pack, pointer, unpack
 from bzz.audit.errors import EventNotStored, VersionTaken
 from bzz.audit.events import Actor, Event, Operation, Request
+from bzz.connection import make_collection
 from bzz.values import EXACT
 
 COLLECTION = "bzz_history"
@@ -50,8 +51,6 @@ _OPERATIONS = {letter: operation for operation, letter in _LETTERS.items()}
 
 _UNIQUE_KEY = [("s", ASCENDING), ("d", ASCENDING), ("v", ASCENDING)]
 _HEAD = {"d": 1, "v": 1, "o": 1, "g": 1, "t": 1, "h": 1, "z": 1}
-
-_NAMESPACE_EXISTS = 48
 
 
 class HistoryStore:
@@ -76,20 +75,24 @@ class HistoryStore:
         )
 
     def prepare(self) -> None:
-        """Make the collection (compressed with zstd where the server has it) and its indexes."""
-        if self._real and COLLECTION not in self._database.list_collection_names():
-            self._create()
-        self._inside.create_index(_UNIQUE_KEY, unique=True, name="stream_version")
+        """Make the collection (compressed with zstd where the server has it) and its indexes.
+
+        Raises `EventNotStored` when the database refuses.
+        """
+        try:
+            if self._real and COLLECTION not in self._database.list_collection_names():
+                self._create()
+            self._inside.create_index(_UNIQUE_KEY, unique=True, name="stream_version")
+        except OperationFailure as error:
+            raise EventNotStored(_said(error)) from error
 
     def _create(self) -> None:
         engine = {"wiredTiger": {"configString": "block_compressor=zstd"}}
         try:
-            self._database.create_collection(COLLECTION, storageEngine=engine)
-        except PyMongoError as error:
-            if getattr(error, "code", None) == _NAMESPACE_EXISTS:
-                return
+            make_collection(self._database, COLLECTION, storageEngine=engine)
+        except OperationFailure:
             # Another storage engine, or none of ours to choose: the default compresses too.
-            self._database.create_collection(COLLECTION)
+            make_collection(self._database, COLLECTION)
 
     # Appending
 
@@ -111,9 +114,9 @@ class HistoryStore:
         except OperationFailure as error:
             if error.has_error_label("TransientTransactionError"):
                 raise
-            if error.code == _DUPLICATE_KEY or _has_duplicate(error):
+            if _has_duplicate(error):
                 raise VersionTaken(events[0].stream, events[0].version) from error
-            raise EventNotStored(str(error)) from error
+            raise EventNotStored(_said(error)) from error
 
     # Reading
 
@@ -193,8 +196,17 @@ _DUPLICATE_KEY = 11000
 
 
 def _has_duplicate(error: OperationFailure) -> bool:
-    details = error.details or {}
-    return any(each.get("code") == _DUPLICATE_KEY for each in details.get("writeErrors", ()))
+    return any(each.get("code") == _DUPLICATE_KEY for each in _write_errors(error))
+
+
+def _said(error: OperationFailure) -> str:
+    """What the server said; the driver's message lists the refused events as well."""
+    found = [*_write_errors(error), error.details or {}]
+    return str(found[0].get("errmsg", type(error).__name__))
+
+
+def _write_errors(error: OperationFailure) -> list[Any]:
+    return list((error.details or {}).get("writeErrors", ()))
 
 
 def letter_of(operation: str) -> str:

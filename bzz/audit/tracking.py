@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mongoengine import EmbeddedDocumentField, ListField
+
 from bzz.audit.redaction import Redaction
 from bzz.errors import SetupError
-from bzz.schema import resource_name, schema_of
+from bzz.schema import Schema, resource_name, schema_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,28 @@ def tracked(
 
 
 def _stored_path(model: type[Any], dotted: str) -> str:
-    schema = schema_of(model)
-    first = dotted.split(".", maxsplit=1)[0]
-    if first not in schema.fields and not schema.dynamic:
-        known = ", ".join(schema.fields)
-        raise SetupError(f"{model.__name__} has no field {first!r} to hide; it has {known}.")
-    if schema.real_name(first) == schema.pk:
+    schema, path = schema_of(model), dotted.split(".")
+    if schema.real_name(path[0]) == schema.pk:
         raise SetupError(
-            f"{model.__name__}.{first} is the id, by which events find their document; "
+            f"{model.__name__}.{path[0]} is the id, by which events find their document; "
             "it cannot be hidden."
         )
-    return ".".join(str(each) for each in schema.stored(dotted.split(".")))
+    _check(schema, path)
+    return ".".join(str(each) for each in schema.stored(path))
+
+
+def _check(schema: Schema | None, path: Sequence[str]) -> None:
+    """Raise for a name that hides nothing, which would be found out when it is too late."""
+    for name in path:
+        if schema is None or schema.dynamic:
+            return
+        field = schema.field(schema.real_name(name))
+        if field is None:
+            raise SetupError(
+                f"{schema.model.__name__} has no field {name!r} to hide; "
+                f"it has {', '.join(schema.fields)}."
+            )
+        while isinstance(field, ListField):
+            field = field.field
+        embedded = isinstance(field, EmbeddedDocumentField)
+        schema = schema_of(field.document_type) if embedded else None
