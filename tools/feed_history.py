@@ -22,7 +22,10 @@ server that runs already and serves such a resource:
         key = StringField(primary_key=True)
         content = DictField()
 
-    auditor = Auditor(actor=lambda handler: handler.request.headers.get("X-User"))
+    def actor(handler):
+        return unquote(handler.request.headers.get("X-User", "")) or None
+
+    auditor = Auditor(actor=actor)
     routes = MongoEngineRestHandler.routes_for("mongoengine", Record, audit=auditor)
 """
 
@@ -45,7 +48,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import mongoengine
 import pymongo
@@ -101,8 +104,8 @@ def read_operations(path: Path, limit: int | None = None) -> Iterator[Operation]
                 each["key"],
                 versions[each["key"]],
                 each.get("doc"),
-                each.get("author"),
-                each.get("commit"),
+                each.get("author") or None,
+                each.get("commit") or None,
             )
 
 
@@ -474,10 +477,15 @@ class Record(mongoengine.Document):
     content = mongoengine.DictField()
 
 
+def actor_of(handler: Any) -> str | None:
+    """Who writes, as this client says it: percent-encoded, since a header is ASCII."""
+    return unquote(handler.request.headers.get(ACTOR_HEADER, "")) or None
+
+
 def serve(uri: str) -> None:
     """Serve `Record` on a free port, say where, and end with standard input."""
     mongoengine.connect(DATABASE, host=uri, uuidRepresentation="standard")
-    auditor = Auditor(actor=lambda handler: handler.request.headers.get(ACTOR_HEADER))
+    auditor = Auditor(actor=actor_of)
     routes = MongoEngineRestHandler.routes_for("mongoengine", Record, audit=auditor)
     auditor.prepare()
     logging.getLogger("tornado.access").setLevel(logging.ERROR)  # 410 is what is asked for here

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from mongoengine import DateTimeField
+from mongoengine import DateTimeField, EmbeddedDocumentField, ListField
 from tornado.httputil import format_timestamp
 from tornado.web import HTTPError
 
 from bzz.audit.context import checked_reason
 from bzz.audit.diff import parse, pointer
-from bzz.audit.errors import ContextError, DocumentDeleted, StreamGap, UnknownVersion
+from bzz.audit.errors import (
+    ContextError,
+    DocumentDeleted,
+    ReplayError,
+    StreamGap,
+    UnknownVersion,
+)
 from bzz.audit.events import Event, Operation
 from bzz.audit.restoring import Plan, carry_out, plan_restore
 from bzz.audit.store import letter_of
 from bzz.audit.views import show_changes, show_event, show_state
 from bzz.capture import Source, Unit
+from bzz.documents import instantiate
 from bzz.errors import BadRequest, Conflict, FieldError, Gone, InvalidInput, NotFound
-from bzz.jsonvalues import NotThisType, read
+from bzz.jsontext import MAX_DEPTH
+from bzz.jsonvalues import NotThisType, read, reader_of
 from bzz.mongoengine_handler import MongoEngineRestHandler
 from bzz.preconditions import etag, none_match, parse_if_match, require
 from bzz.query import DEFAULT_LIMIT, MAX_LIMIT
 from bzz.resource import Resource
 from bzz.routes import Route, Routes
-from bzz.schema import Schema
+from bzz.schema import REFERENCES, Field, Schema, schema_of
+from bzz.signals import ask, pre_create_instance, pre_get_instance, pre_update_instance
 from bzz.targets import Step, Target, parse_target, segments_of
 from bzz.work import Outcome, Worker, current_version
 
@@ -45,7 +54,8 @@ def routes_for_history(
 ) -> Routes:
     """The history routes of a resource, served by a subclass of the handler that serves it."""
     serving = type(f"{handler.__name__}History", (HistoryHandler, handler), {"auditor": auditor})
-    pattern = rf"{re.escape(resource.root)}/[^/]+/{re.escape(auditor.segment())}(?:/.*)?"
+    segment = re.escape(quote(auditor.segment(), safe=""))
+    pattern = rf"{re.escape(resource.root)}/[^/]+/{segment}(?:/.*)?"
     return Routes([Route(pattern, serving, {"resource": resource})])
 
 
@@ -94,7 +104,7 @@ class HistoryHandler(MongoEngineRestHandler):
     async def _get_events(self, step: Step) -> None:
         arguments = self.check_arguments(*_LIST)
         asked = _Asked.read(arguments, step.schema)
-        await self._permit("history", step)
+        await self._permit(step)
         last, events = await self.off_loop(self._read_events, step, asked)
         self.set_header("Etag", etag(last))
         if none_match(self.request.headers.get("If-None-Match"), last):
@@ -103,7 +113,7 @@ class HistoryHandler(MongoEngineRestHandler):
         following = None
         if len(events) > asked.limit:
             events = events[: asked.limit]
-            following = self._next(arguments, asked, events[-1])
+            following = self._next(step, arguments, asked, events[-1])
             self.set_header("Link", f'<{following}>; rel="next"')
         self.respond(
             {"items": [show_event(each, step.schema) for each in events], "next": following}
@@ -130,15 +140,15 @@ class HistoryHandler(MongoEngineRestHandler):
     @staticmethod
     def _check_field(history: Any, schema: Schema, field: str) -> None:
         path = _field_path(schema, field)
-        if schema.field_at(schema.names(path)) is not None or schema.dynamic:
+        if _may_have(schema, schema.names(path)):
             return
-        for _ in history.versions(query=_field_query(path), limit=1):
+        for _ in history.versions(query=_field_query(schema, path), limit=1):
             return
         raise BadRequest(
             f"{schema.model.__name__} has no field {field!r}, and never had in this history."
         )
 
-    def _next(self, arguments: dict[str, str], asked: _Asked, last: Event) -> str:
+    def _next(self, step: Step, arguments: dict[str, str], asked: _Asked, last: Event) -> str:
         kept = {k: v for k, v in arguments.items() if k not in ("before", "after")}
         if asked.newest_first:
             kept |= {"before": str(last.version)}
@@ -148,13 +158,13 @@ class HistoryHandler(MongoEngineRestHandler):
             kept |= {"after": str(last.version)}
             if asked.before is not None:
                 kept |= {"before": str(asked.before)}
-        return f"{self.request.path}?{urlencode(kept)}"
+        return f"{self.resource.path(step.id or '', self.auditor.segment())}?{urlencode(kept)}"
 
     async def _get_version(self, step: Step, version: int) -> None:
         view = self.check_arguments("view").get("view", "document")
         if view not in ("document", "event"):
             raise BadRequest(f"'view' is document or event, not {view!r}.")
-        await self._permit("history", step)
+        await self._permit(step)
         event, last, shown = await self.off_loop(self._read_version, step, version, view)
         self.set_header("Memento-Datetime", format_timestamp(event.time))
         self.set_header("Link", ", ".join(self._version_links(step, version, last)))
@@ -187,8 +197,13 @@ class HistoryHandler(MongoEngineRestHandler):
         precondition = parse_if_match(self.request.headers.get("If-Match"))
         if self.resource.require_precondition and not order.dry_run:
             require(precondition)
-        await self._permit("restore", step)
-        key = await self.off_loop(self._key, step)
+        model = step.schema.model
+        await self.ask_may([("restore", model, step.value)])
+        key, live = await self.off_loop(self._key, step)
+        signal = pre_get_instance
+        if not order.dry_run:
+            signal = pre_update_instance if live else pre_create_instance
+        await ask(signal, model, arguments=[step.argument], handler=self)
         target = Target((step,))
         worker = Worker(target, self, precondition)
         plans: list[Plan] = []
@@ -197,7 +212,7 @@ class HistoryHandler(MongoEngineRestHandler):
             plan = self._plan(unit, worker, step, key, version, order)
             plans[:] = [plan]
             if order.dry_run or plan.is_so:
-                return _unchanged(unit, plan, key)
+                return _unchanged(unit, plan, key, shown=not order.dry_run)
             write = carry_out(unit, plan)
             return Outcome(write.instance, write, created=True)
 
@@ -215,9 +230,11 @@ class HistoryHandler(MongoEngineRestHandler):
             self.set_header("Location", path)
         self.respond(shown)
 
-    def _key(self, step: Step) -> Any:
+    def _key(self, step: Step) -> tuple[Any, bool]:
+        """The key of the document, and whether it is there."""
         self.auditor.prepare()
-        return self.history_key(step)
+        key = self.history_key(step)
+        return key, Source.of(step.schema.model).find_one(None, {"_id": key}) is not None
 
     def _plan(
         self, unit: Unit, worker: Worker, step: Step, key: Any, version: int, order: _Order
@@ -258,9 +275,8 @@ class HistoryHandler(MongoEngineRestHandler):
         if method not in self.allowed():
             raise HTTPError(405)
 
-    async def _permit(self, action: str, step: Step) -> None:
-        model = step.schema.model
-        await self.permit([(action, model, step.value)], [step.argument])
+    async def _permit(self, step: Step) -> None:
+        await self.permit([("history", step.schema.model, step.value)], [step.argument])
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +305,7 @@ def _order(values: Any) -> _Order:
         isinstance(fields, list) and fields and all(isinstance(each, str) for each in fields)
     ):
         errors.append(FieldError("/fields", "The fields are a list of names or JSON Pointers."))
-    if dry_run not in (None, True, False, "true", "false"):
+    if not (dry_run is None or isinstance(dry_run, bool) or dry_run in ("true", "false")):
         errors.append(FieldError("/dry_run", "dry_run is true or false."))
     if errors:
         raise InvalidInput(errors)
@@ -350,7 +366,7 @@ class _Asked:
         if self.actor is not None:
             conditions.append(_actor_query(self.actor))
         if self.field is not None:
-            conditions.append(_field_query(_field_path(schema, self.field)))
+            conditions.append(_field_query(schema, _field_path(schema, self.field)))
         return {"$and": conditions} if conditions else {}
 
 
@@ -377,22 +393,57 @@ def _field_path(schema: Schema, field: str) -> tuple[str, ...]:
         path = parse(field) if field.startswith("/") else tuple(field.split("."))
     except ValueError as error:
         raise BadRequest(f"'field' is a name or a JSON Pointer; got {field!r}.") from error
+    # No member of a document has a NUL in its name, or lies deeper; patterns allow neither.
+    if not path or "\0" in field or len(path) > MAX_DEPTH or len(field) > _LONGEST_FIELD:
+        raise BadRequest(f"'field' is the name of a member or its path; got {field[:80]!r}.")
     return tuple(str(each) for each in schema.stored(path))
 
 
-def _field_query(path: tuple[str, ...]) -> dict[str, Any]:
-    """Events with a change at a path, below it, or above it."""
-    whole = pointer(path)
-    at_or_above = [pointer(path[:length]) for length in range(1, len(path) + 1)]
-    below = {"$regex": f"^{re.escape(whole)}/"}
-    return {
-        "$or": [
-            {"c.p": {"$in": at_or_above}},
-            {"c.p": below},
-            {"x": {"$in": at_or_above}},
-            {"x": below},
-        ]
-    }
+def _field_query(schema: Schema, path: tuple[str, ...]) -> dict[str, Any]:
+    """Events with a change at a path, below it, or above it.
+
+    A path that leaves out the indexes of a list means all elements of it.
+    """
+    names, pattern = schema.names(path), ""
+    for length in range(len(path), 0, -1):
+        token = re.escape(pointer(path[length - 1 : length]))
+        if pattern:
+            pattern = f"{token}{_left_out(schema, names, length)}(?:{_END}|{pattern})"
+        else:
+            pattern = f"{token}(?:{_END}|/)"
+    return {"$or": [{"c.p": {"$regex": f"^{pattern}"}}, {"x": {"$regex": f"^{pattern}"}}]}
+
+
+def _left_out(schema: Schema, names: Sequence[str | int], length: int) -> str:
+    """What stands behind a token where the path leaves out the index of a list's element."""
+    is_list = isinstance(schema.field_at(names[:length]), ListField)
+    if not is_list or str(names[length]).isdecimal():
+        return ""
+    return f"(?:/[0-9]+(?=/|{_END}))?"
+
+
+_END = r"(?![\s\S])"  # a $ would also match before a line's end, which a name may hold
+_LONGEST_FIELD = 1000
+
+
+def _may_have(schema: Schema, names: Sequence[str | int]) -> bool:
+    """Whether documents of a class may have a member of this path."""
+    undeclared = schema.dynamic
+    for length in range(1, len(names) + 1):
+        field = schema.field_at(names[:length])
+        if field is None:
+            return undeclared
+        undeclared = _takes_any(field)
+    return True
+
+
+def _takes_any(field: Field) -> bool:
+    """Whether a value of the field may have members that nothing declares."""
+    while isinstance(field, ListField):
+        field = field.field
+    if isinstance(field, EmbeddedDocumentField):
+        return bool(schema_of(field.document_type).dynamic)
+    return not isinstance(field, REFERENCES) and (field is None or reader_of(field) is None)
 
 
 def _number(arguments: dict[str, str], name: str) -> int | None:
@@ -425,12 +476,15 @@ def _version_now(unit: Unit, plan: Plan, model: Any, key: Any) -> int | None:
     if plan.current is not None:
         return current_version(unit, plan.current)
     head = unit.head(model, key)
-    return 0 if head is None else head.version
+    # Deleted round bzz it has no version yet.
+    return head.version if head is not None and head.deleted else None
 
 
-def _unchanged(unit: Unit, plan: Plan, key: Any) -> Outcome:
+def _unchanged(unit: Unit, plan: Plan, key: Any, *, shown: bool) -> Outcome:
     write = plan.current or unit.touched(Source.of(plan.model), key, None)
-    return Outcome(None if plan.current is None else write.instance, write)
+    if shown:
+        write.instance = instantiate(plan.model, write.before)
+    return Outcome(write.instance if shown else None, write)
 
 
 @contextmanager
@@ -442,5 +496,5 @@ def _answered() -> Iterator[None]:
         raise NotFound(str(error)) from error
     except DocumentDeleted as error:
         raise Gone(str(error), version=error.version) from error
-    except StreamGap as error:
+    except (StreamGap, ReplayError) as error:
         raise Conflict(str(error)) from error

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mongoengine import DateTimeField
 
-from bzz.audit.errors import DocumentDeleted, StreamGap, UnknownVersion
+from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
 from bzz.audit.events import SYSTEM, Event, State
 from bzz.audit.replay import after
 from bzz.audit.restoring import restore_in
 from bzz.audit.tracking import Tracked
 from bzz.errors import BadRequest, Conflict, Gone, NotFound
-from bzz.jsonvalues import NotThisType, read
+from bzz.jsonvalues import INT64, NotThisType, read, show
 from bzz.recording import Past
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ class History:
 
     def event(self, version: int, *, session: Any = None) -> Event:
         """One event.  Raises `UnknownVersion`."""
-        for event in self.versions(query={"v": version}, session=session):
-            return event
-        raise self._unknown(version)
+        if int(version) in INT64:
+            for event in self.versions(query={"v": version}, session=session):
+                return event
+        raise self._missing(version)
 
     def last_version(self) -> int:
         """The number of the last event; 0 without any."""
@@ -68,8 +69,9 @@ class History:
     def state_at(self, moment: int | datetime, *, session: Any = None) -> State:
         """The document as stored after an event: a version, or the last one not after a time.
 
-        Raises `UnknownVersion` for what never was, `DocumentDeleted` where there is no
-        document, `StreamGap` when an event before it is missing.
+        Raises `UnknownVersion` for a version and `NotFound` for a time that is not in the
+        history, `DocumentDeleted` where there is no document, `StreamGap` when an event before
+        it is missing and `ReplayError` when one was altered.
         """
         version = moment if isinstance(moment, int) else self._version_at(moment)
         return self._state(version, session)[1]
@@ -93,16 +95,15 @@ class History:
     ) -> int:
         """Make the state of a version the newest one; the version number of the new event.
 
-        The current number when the document is so already.  Raises as `state_at`, and what
-        saving the document raises.
+        The current number when the document is so already.  Within another write it is the
+        number that the event will have.  Raises as `state_at`, and what saving the document
+        raises.
         """
-        model = self._tracked.model
 
-        def work() -> None:
-            restore_in(self, self._tracked, model, version, fields)
-
-        self._auditor.write(work, actor=actor, reason=reason)
-        return self.last_version()
+        write, number = self._auditor.write(
+            lambda: restore_in(self, self._tracked, version, fields), actor=actor, reason=reason
+        )
+        return number if write is None or write.event is None else int(write.event.version)
 
     def past(self, at: str) -> Past:
         """The document as of a version in digits, or a time (RFC 3339).
@@ -110,27 +111,29 @@ class History:
         Raises `BadRequest`, `NotFound`, `Gone`, and `Conflict` for a stream with a gap.
         """
         try:
-            moment = int(at) if at.isdecimal() and at.isascii() else _moment(at)
+            moment = _version(at) if at.isdecimal() and at.isascii() else _moment(at)
             version = moment if isinstance(moment, int) else self._version_at(moment)
             event, state = self._state(version)
         except UnknownVersion as error:
             raise NotFound(str(error)) from error
         except DocumentDeleted as error:
             raise Gone(str(error), version=error.version) from error
-        except StreamGap as error:
+        except (StreamGap, ReplayError) as error:
             raise Conflict(str(error)) from error
         return Past(event.version, event.time, state)
 
     def _state(self, version: int, session: Any = None) -> tuple[Event, State]:
         state: State | None = None
         event = None
+        if int(version) not in INT64:
+            raise self._missing(version)
         events = self.versions(query={"v": {"$lte": version}}, session=session)
         for number, event in enumerate(events, 1):
             if event.version != number:
                 raise StreamGap(self._tracked.stream, self.document_id, missing=number)
             state = after(event, state)
         if event is None or event.version != version:
-            raise self._unknown(version)
+            raise self._missing(version)
         if state is None:
             raise DocumentDeleted(self._tracked.stream, self.document_id, version=version)
         return event, state
@@ -140,17 +143,19 @@ class History:
         for event in self.versions(query=query, newest_first=True, limit=1):
             return event.version
         raise NotFound(
-            f"{self._tracked.model.__name__} {self.document_id} was not known yet at "
-            f"{time.isoformat()}."
+            f"{self._tracked.model.__name__} {self.document_id} was not known yet at {show(time)}."
         )
 
-    def _unknown(self, version: int) -> UnknownVersion:
-        return UnknownVersion(
-            self._tracked.stream,
-            self.document_id,
-            version=version,
-            last_version=self.last_version(),
-        )
+    def _missing(self, version: int) -> UnknownVersion | StreamGap:
+        stream, last = self._tracked.stream, self.last_version()
+        if 0 < version <= last:
+            return StreamGap(stream, self.document_id, missing=version)
+        return UnknownVersion(stream, self.document_id, version=version, last_version=last)
+
+
+def _version(digits: str) -> int:
+    # A number of more digits than any version has; int() refuses thousands of them.
+    return int(digits) if len(digits) < 19 else INT64.stop
 
 
 def _moment(text: str) -> datetime:

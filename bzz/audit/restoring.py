@@ -6,18 +6,23 @@ is put back in the same transaction.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bzz.audit.diff import Change, changes_between, parse
+import bson
+
+from bzz.audit.diff import Change, changes_between, parse, pointer
 from bzz.audit.events import Intent, State
 from bzz.audit.tracking import Tracked
 from bzz.capture import Source, Unit, Write, current_unit
-from bzz.documents import create, instantiate, mend
+from bzz.documents import create, instantiate
 from bzz.errors import BzzError, Conflict, FieldError, InvalidInput, Unreadable
 from bzz.recording import Model
 from bzz.schema import Schema, schema_of
-from bzz.values import ABSENT, same
+from bzz.values import ABSENT, EXACT, encoded, same
+from bzz.work import current_version
 
 if TYPE_CHECKING:
     from bzz.audit.history import History
@@ -44,15 +49,24 @@ class Plan:
 
 
 def restore_in(
-    history: History, tracked: Tracked, model: Model, version: int, fields: list[str] | None
-) -> None:
-    """Restore within the current unit of work."""
+    history: History, tracked: Tracked, version: int, fields: list[str] | None
+) -> tuple[Write | None, int]:
+    """Restore within the current unit of work.
+
+    Returns the write, None when the document is so already, and the number that the newest
+    version has once the unit is committed.
+    """
     unit = current_unit()
     if unit is None:
         raise BzzError("A restore runs in a unit of work: use auditor.write.")
-    plan = plan_restore(unit, history, tracked, model, version, fields)
-    if not plan.is_so:
-        carry_out(unit, plan)
+    plan = plan_restore(unit, history, tracked, tracked.model, version, fields)
+    head = unit.head(tracked.model, history.document_id)
+    last = head.version if head else 0
+    if plan.is_so:
+        return None, last
+    write = carry_out(unit, plan)
+    # Where the document was written round bzz, the event that says so takes a number first.
+    return write, last + (2 if current_version(unit, write) is None else 1)
 
 
 def plan_restore(
@@ -66,7 +80,8 @@ def plan_restore(
     """See what making `version` the newest state of a document would change.
 
     `fields` (names or JSON Pointers) limits it to these.  Raises `UnknownVersion`,
-    `DocumentDeleted`, `StreamGap`, and `Conflict` for single fields of a deleted document.
+    `DocumentDeleted`, `StreamGap`, `ReplayError`, `InvalidInput` for fields that there are
+    not, and `Conflict` for single fields of a deleted document.
     """
     current = unit.load(model, {"_id": history.document_id})
     before = None if current is None else current.before
@@ -81,39 +96,39 @@ def plan_restore(
 
 def carry_out(unit: Unit, plan: Plan) -> Write:
     """Write what a plan found.  Raises `InvalidInput` when today's model cannot hold the state."""
-    wanted = _wanted(plan)
+    document = _prepared(plan)
+    intended = _as_stored(document)
     if plan.current is None:
-        wanted._created = True
-        write = create(unit, wanted)
+        write = create(unit, document)
     else:
-        write = _save_over(unit, plan, plan.current, wanted)
-    members = {
-        member: plan.target.get(member, ABSENT)
-        for member in {**(write.before or {}), **plan.target}
-        if member not in ("_id", "_cls")
-    }
-    mend(unit, write, members)
+        document.save()
+        write = unit.announce("update", document)
+    _put_back(unit, write, plan.target, intended)
     write.intent = Intent(restored_from=plan.version)
     return write
 
 
-def _save_over(unit: Unit, plan: Plan, current: Write, wanted: Any) -> Write:
-    before = current.before or {}
-    try:
-        live = instantiate(plan.model, before)
-    except Unreadable:
-        live = None
+def _prepared(plan: Plan) -> Any:
+    """The document to save: the live one with the old values, or one made of the old state."""
+    wanted = _wanted(plan)
+    wanted._created = True
+    live = _live(plan)
+    # Not there, not to be loaded, or of another class by now: the old state comes back whole.
     if live is None or type(live) is not type(wanted):
-        # Not to be loaded, or of another class by now: the old state takes its place whole.
-        wanted._created = True
-        wanted.save()
-        return unit.announce("update", wanted)
+        return wanted
+    before = (plan.current and plan.current.before) or {}
     schema = schema_of(type(live))
     for member in {**before, **plan.target}:
         if not same(before.get(member, ABSENT), plan.target.get(member, ABSENT)):
             _take_over(schema, live, wanted, member)
-    live.save()
-    return unit.announce("update", live)
+    return live
+
+
+def _live(plan: Plan) -> Any:
+    try:
+        return None if plan.current is None else instantiate(plan.model, plan.current.before)
+    except Unreadable:
+        return None
 
 
 def _take_over(schema: Schema, live: Any, wanted: Any, member: str) -> None:
@@ -122,25 +137,103 @@ def _take_over(schema: Schema, live: Any, wanted: Any, member: str) -> None:
         setattr(live, name, wanted._data.get(name))
 
 
-def _wanted(plan: Plan) -> Any:
+def _as_stored(document: Any) -> State:
+    """What saving a document as it is would store."""
     try:
-        return Source.of(plan.model).load(plan.target)
+        stored: State = bson.decode(encoded(document.to_mongo()), EXACT)[""]
+    except Exception:  # whatever a field's to_mongo raises: saving is to say what is wrong
+        return {}
+    return stored
+
+
+def _put_back(unit: Unit, write: Write, target: State, intended: State) -> None:
+    """Store what is to be stored and saving alone has not: empty values, lost types, defaults.
+
+    `intended` is what the document had before it was saved.  What its `save()` or `clean()` made
+    different from that stays as they left it.
+    """
+    unit.reread()
+    stored, before = write.after, write.before or {}
+    if stored is None:
+        return
+    now = _as_stored(write.instance)
+    missed: State = {}
+    for member in {**stored, **target}:
+        value, found = target.get(member, ABSENT), stored.get(member, ABSENT)
+        meant = intended.get(member, ABSENT)
+        if member in ("_id", "_cls") or same(found, value):
+            continue
+        unsaved = (ABSENT, meant, before.get(member, ABSENT))
+        if same(now.get(member, ABSENT), meant) and any(same(found, each) for each in unsaved):
+            missed[member] = value
+    if missed:
+        update = _update(stored, missed)
+        type(write.instance)._get_collection().update_one({"_id": write.id}, update)
+        write.fresh = False
+
+
+def _update(stored: State, missed: State) -> Any:
+    kept = {member: value for member, value in missed.items() if value is not ABSENT}
+    if any("." in member or member[:1] in ("", "$") for member in missed):
+        # Operators take such names for paths, or not at all.
+        rest = {member: value for member, value in stored.items() if member not in missed}
+        return [{"$replaceWith": {"$literal": rest | kept}}]
+    gone = dict.fromkeys(missed.keys() - kept.keys(), 1)
+    return {operator: each for operator, each in (("$set", kept), ("$unset", gone)) if each}
+
+
+def _wanted(plan: Plan) -> Any:
+    source = Source.of(plan.model)
+    try:
+        return source.load(plan.target)
     except Exception as error:  # whatever a field's to_python raises
-        detail = (
-            f"The state of version {plan.version} cannot be held by today's "
-            f"{plan.model.__name__}: {error}"
-        )
-        raise InvalidInput([FieldError("", detail)]) from error
+        faults = list(_faults(plan, source)) or [_fault(plan, ())]
+        raise InvalidInput(faults) from error
+
+
+def _faults(plan: Plan, source: Source) -> Iterator[FieldError]:
+    """What today's model cannot load, member by member."""
+    own: State = {name: plan.target[name] for name in ("_id", "_cls") if name in plan.target}
+    for member, value in plan.target.items():
+        try:
+            source.load({**own, member: value})
+        except Exception:  # as above
+            yield _fault(plan, (schema_of(plan.model).name_of(member),))
+
+
+def _fault(plan: Plan, path: tuple[str, ...]) -> FieldError:
+    # Not the error's own words, which may show a value that is hidden.
+    where = pointer(path) or "all"
+    detail = f"Today's {plan.model.__name__} cannot hold what version {plan.version} has: {where}."
+    return FieldError(pointer(path), detail)
 
 
 def _only(schema: Schema, fields: list[str], state: State, before: State | None) -> State:
+    """The state before, with the given fields as they are in another state."""
     if before is None:
         raise Conflict("The document is deleted; restore it whole first, without naming fields.")
-    result = before
+    result, faults = before, list[FieldError]()
     for field in fields:
-        path = parse(field) if field.startswith("/") else tuple(field.split("."))
-        result = _with(result, tuple(map(str, schema.stored(path))), state, field)
+        try:
+            result = _with(result, _path(schema, field, state, before), state, field)
+        except InvalidInput as error:
+            faults.extend(error.errors)
+    if faults:
+        raise InvalidInput(faults)
     return result
+
+
+def _path(schema: Schema, field: str, state: State, before: State) -> tuple[str, ...]:
+    try:
+        path = parse(field) if field.startswith("/") else tuple(field.split("."))
+    except ValueError as error:
+        raise InvalidInput([FieldError("/fields", str(error))]) from error
+    stored = tuple(map(str, schema.stored(path)))
+    known = schema.dynamic or schema.field(schema.real_name(path[0])) is not None
+    if not known and stored[0] not in state and stored[0] not in before:
+        detail = f"{schema.model.__name__} has no field {field!r}, and had none in that version."
+        raise InvalidInput([FieldError("/fields", detail)])
+    return stored
 
 
 def _with(current: Any, path: tuple[str, ...], source: Any, field: str) -> Any:
@@ -164,11 +257,14 @@ def _with(current: Any, path: tuple[str, ...], source: Any, field: str) -> Any:
 def _with_element(
     current: list[Any], token: str, rest: tuple[str, ...], source: Any, field: str
 ) -> list[Any]:
-    index = int(token) if token.isdecimal() else -1
+    index = int(token) if _INDEX.fullmatch(token) else -1
     if not isinstance(source, list) or not 0 <= index < min(len(current), len(source)):
         raise _nowhere(field)
     changed = _with(current[index], rest, source[index], field)
     return [*current[:index], changed, *current[index + 1 :]]
+
+
+_INDEX = re.compile("0|[1-9][0-9]{0,8}")
 
 
 def _nowhere(field: str) -> InvalidInput:
