@@ -46,10 +46,11 @@ def represent(document: Instance) -> Any:
 
     What the model's own `to_dict()` returns, if it has one; else `id` (the id that URLs use)
     and each field under its Python name, null where unset, and the members that only this
-    document has.
+    document has.  A document of a class that inherits from another names its class in `_cls`.
     """
-    own = getattr(document, "to_dict", None)
-    return plain(own()) if callable(own) else show(_content(document, represent))
+    if callable(getattr(document, "to_dict", None)):
+        return _shown(document)
+    return {**_class_shown(document), **_shown(document)}
 
 
 def members(document: Instance) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def members(document: Instance) -> dict[str, Any]:
     dicts for embedded documents, ids for references.  `decode` takes all of them.  Nothing
     in it is shared with the document.
     """
-    return _content(document, members)
+    return {**_class_shown(document), **_members(document)}
 
 
 def plain(value: Any) -> Any:
@@ -67,7 +68,7 @@ def plain(value: Any) -> Any:
 
     A referenced document is shown as its id.  Raises `TypeError` for a type without a form.
     """
-    return show(_any_value(value, represent))
+    return show(_any_value(value, _shown))
 
 
 def public_id(document: Instance) -> Any:
@@ -77,6 +78,20 @@ def public_id(document: Instance) -> Any:
 
 
 _Nested: TypeAlias = Callable[[Instance], Any]
+
+
+def _shown(document: Instance) -> Any:
+    own = getattr(document, "to_dict", None)
+    return plain(own()) if callable(own) else show(_content(document, _shown))
+
+
+def _members(document: Instance) -> dict[str, Any]:
+    return _content(document, _members)
+
+
+def _class_shown(document: Instance) -> dict[str, str]:
+    """The class of a document that inherits: without it a reader could not tell which it is."""
+    return {"_cls": document._class_name} if document._superclasses else {}
 
 
 def _content(document: Instance, nested: _Nested) -> dict[str, Any]:
@@ -95,7 +110,7 @@ def _content(document: Instance, nested: _Nested) -> dict[str, Any]:
 
 
 def _own_value(schema: Schema, document: Instance, name: str) -> Any:
-    return _value(schema.fields[name], document._data.get(name), members)
+    return _value(schema.fields[name], document._data.get(name), _members)
 
 
 def _value(field: Field, value: Any, nested: _Nested) -> Any:
@@ -157,7 +172,7 @@ def _any_value(value: Any, nested: _Nested) -> Any:
 def _embedded(field: Field, value: Instance, nested: _Nested) -> Any:
     content = nested(value)
     declared = field.document_type if isinstance(field, EmbeddedDocumentField) else None
-    own = nested is represent and callable(getattr(value, "to_dict", None))
+    own = nested is _shown and callable(getattr(value, "to_dict", None))
     if own or type(value) is declared:
         return content
     # Without it a reader could not tell, nor send back, what class this is.

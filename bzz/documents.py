@@ -7,10 +7,12 @@ is mended here, so that what is stored is what was asked for.  Knows nothing of 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bson import Int64
+from mongoengine import Document
+from mongoengine.errors import SaveConditionError
 
 from bzz.capture import Source, Unit, Write, stored_id
 from bzz.errors import BzzError, Conflict, NotFound, Unreadable
@@ -64,12 +66,30 @@ def instantiate(model: Model, state: State | None) -> Any:
     """The document that a stored state is.  Raises `Unreadable` naming what does not fit."""
     if state is None:
         return None
+    source = Source.of(model)
     try:
-        return Source.of(model).load(state)
+        return source.load(state)
     except Exception as error:  # whatever a field's to_python raises
-        raise Unreadable(
-            f"The stored {model.__name__} {state.get('_id')} cannot be loaded by its model: {error}"
-        ) from error
+        raise unreadable(model, state, source.load) from error
+
+
+def unreadable(model: Model, state: State, load: Callable[[State], Any]) -> Unreadable:
+    """The error for a state that `load` cannot make a document of; names what does not fit."""
+    known: State = {name: state[name] for name in ("_id", "_cls") if name in state}
+    faults = [name for name in state if not _loads(load, {**known, name: state[name]})]
+    names = ", ".join(map(repr, faults)) or "what it holds together"
+    return Unreadable(
+        f"The stored {model.__name__} {state.get('_id')} cannot be loaded by its model, "
+        f"because of {names}."
+    )
+
+
+def _loads(load: Callable[[State], Any], state: State) -> bool:
+    try:
+        load(state)
+    except Exception:
+        return False
+    return True
 
 
 def create(unit: Unit, instance: Any) -> Write:
@@ -98,16 +118,30 @@ def save(unit: Unit, write: Write, names: Iterable[str]) -> Write:
     """
     instance = write.instance
     schema = schema_of(type(instance))
+    stored_names = {schema.stored_of(name): name for name in names}
     wanted = {
-        member: ABSENT if value is None and not _keeps_null(schema, name) else value
-        for name in names
-        for member, value in stored_members(instance, [schema.stored_of(name)]).items()
+        member: ABSENT if value is None and not _keeps_null(schema, stored_names[member]) else value
+        for member, value in stored_members(instance, stored_names).items()
     }
-    instance.save()
+    _update(unit, write)
     announced = unit.announce("update", instance)
     if _at_risk(write.before or {}, wanted):
         mend(unit, announced, wanted)
     return announced
+
+
+def _update(unit: Unit, write: Write) -> None:
+    instance, model = write.instance, type(write.instance)
+    try:
+        if unit.session is None and model.save is Document.save:
+            # Of a document that vanished meanwhile `save()` alone would store a fragment.
+            instance.save(save_condition={})
+        else:
+            instance.save()
+    except SaveConditionError as error:
+        if Source.of(model).find_one(unit, {"_id": write.id}) is None:
+            raise not_found(model, schema_of(model).format_id(instance.pk)) from error
+        raise Conflict(f"{model.__name__} {instance.pk} was changed by another writer.") from error
 
 
 def delete(unit: Unit, write: Write) -> Write:

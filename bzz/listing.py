@@ -14,11 +14,12 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import quote, urlencode
 
 from bson.codec_options import CodecOptions
-from bson.errors import BSONError
+from bson.errors import BSONError, InvalidBSON
 from pymongo import MongoClient
 from pymongo.errors import DocumentTooLarge, OperationFailure
 
-from bzz.errors import BadRequest
+from bzz.documents import unreadable
+from bzz.errors import BadRequest, Unreadable
 from bzz.filters import EQUALS, PATTERNS, Filter, stored_reference
 from bzz.keyset import beyond, key_of, make_cursor, order_of, read_cursor, wrong_cursor
 from bzz.query import ListQuery, Sort
@@ -73,12 +74,15 @@ def run(queryset: QuerySet, query: ListQuery) -> Page:
     the last page.
 
     Raises `BadRequest` for a cursor that is not of this list, and for a sort that MongoDB
-    refuses; what MongoEngine raises when a stored document cannot be loaded is let through.
+    refuses; `Unreadable` when a stored document cannot be loaded by its model.
     """
     try:
         if query.page is not None:
             return _counted(queryset, query, query.page)
         return _after_cursor(queryset, query)
+    except InvalidBSON as error:
+        name = queryset._document.__name__
+        raise Unreadable(f"A stored {name} cannot be read from the database: {error}") from error
     except (OverflowError, UnicodeEncodeError, DocumentTooLarge, BSONError) as error:
         raise BadRequest(f"The list cannot be asked for that: {error}") from error
     except OperationFailure as error:
@@ -238,7 +242,11 @@ def _projected(queryset: QuerySet, stages: list[dict[str, Any]]) -> list[dict[st
 
 
 def _load(queryset: QuerySet, row: dict[str, Any]) -> Any:
-    return queryset._document._from_son(row)
+    model = queryset._document
+    try:
+        return model._from_son(row)
+    except Exception as error:  # whatever a field's to_python raises
+        raise unreadable(model, row, model._from_son) from error
 
 
 # Order

@@ -8,17 +8,18 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 import tornado.web
+from mongoengine import Document
 from tornado.httputil import format_timestamp
 
 from bzz import connection
 from bzz.assignment import Input, fields_input, merge_input, patch_input
-from bzz.body import JSON, JSON_PATCH, MERGE_PATCH, Body, read_body
+from bzz.body import JSON, JSON_PATCH, MERGE_PATCH, READ, Body, read_body
 from bzz.capture import Source, Unit
 from bzz.codec import represent
 from bzz.documents import instance_query, instantiate, list_queryset
@@ -123,13 +124,14 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
                 a write is answered, 10 by default), `require_precondition` (False by
                 default: a change without If-Match is accepted).
 
-        Raises `SetupError` for a provider that is no handler class, a model that another
-        auditor has, and a model with a field that is named as its history's path segment.
+        Raises `SetupError` for a provider that is no handler class, a class that has no
+        documents, a model that another auditor has, and a model with a field that is named
+        as its history's path segment.
         """
         handler = cls._provider(provider)
         resource = Resource(
-            schema=schema_of(model),
-            name=resource_name or snake_case(model),
+            schema=schema_of(_checked_model(model)),
+            name=_checked_name(snake_case(model) if resource_name is None else resource_name),
             prefix=_checked_prefix(prefix),
             recorder=audit,
             **_checked_options(options),
@@ -190,6 +192,8 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
     async def options(self, *_: str) -> None:
         """What is allowed here."""
         allowed = self.allowed()
+        if allowed == ["OPTIONS"]:
+            raise NotFound("There is nothing at this path.")
         self.set_status(204)
         self.set_header("Allow", ", ".join(allowed))
         if "PATCH" in allowed:
@@ -206,8 +210,12 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
             await self._write(target, "create", lambda w, u: w.create(u, given))
             return
         existing = _existing_ids(target.last, body)
-        given = Input(lambda before: before) if existing is not None else self._fields(body)
-        await self._write(target, "create", lambda w, u: w.add(u, given, existing))
+        if existing is None:
+            given = self._fields(body)
+            await self._write(target, "create", lambda w, u: w.add(u, given))
+            return
+        actions = _associating(target, existing.values())
+        await self._write(target, "associate", lambda w, u: w.associate(u, existing), actions)
 
     async def put(self, *_: str) -> None:
         """Set the fields that the body names; with `replace=true` unset all others."""
@@ -236,6 +244,8 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
 
     async def _get_instance(self, target: Target) -> None:
         arguments = self.check_arguments("at")
+        if "at" in arguments:
+            await self.ask_may([("history", target.last.schema.model, target.last.value)])
         await self.permit(_reading(target), target.arguments)
         if "at" in arguments:
             await self._get_past(target, arguments["at"])
@@ -264,6 +274,13 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         return represent(place.item), place.item, head, tag
 
     def _read_root(self, step: Step) -> tuple[Any, Any, Head | None, int | None]:
+        found = self._look_up(step)
+        if found[3] is None and recorder_of(step.schema.model) is not None:
+            # Written round bzz; or by another request between the two looks, and not again now.
+            found = self._look_up(step)
+        return found
+
+    def _look_up(self, step: Step) -> tuple[Any, Any, Head | None, int | None]:
         model = step.schema.model
         recorder = recorder_of(model)
         head = None
@@ -275,7 +292,11 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         query = instance_query(model, step.value, self)
         state = Source.of(model).find_one(None, query)
         if state is None:
-            raise missing(None, step, self)
+            error = missing(None, step, self)
+            # As in history_key: what is not gone may have come back meanwhile.
+            state = None if isinstance(error, Gone) else Source.of(model).find_one(None, query)
+            if state is None:
+                raise error
         document = instantiate(model, state)
         tag = None
         if recorder is not None:
@@ -327,12 +348,13 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         """
         model = step.schema.model
         query = instance_query(model, step.value, self)
-        state = Source.of(model).find_one(None, query)
-        if state is not None:
-            return state["_id"]
-        if deleted_head(None, step, self) is None:
-            raise missing(None, step, self)
-        return document_key(step.schema, step.value)
+        for _ in range(2):  # it may come back between the look at it and that at its history
+            state = Source.of(model).find_one(None, query)
+            if state is not None:
+                return state["_id"]
+            if deleted_head(None, step, self) is not None:
+                return document_key(step.schema, step.value)
+        raise missing(None, step, self)
 
     def _describe_head(self, target: Target, head: Head) -> None:
         self.set_header("Last-Modified", format_timestamp(head.time))
@@ -348,7 +370,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         await announce(
             post_get_list, target.document.schema.model, items=list(page.documents), handler=self
         )
-        where: Links = links(self.request.path, self.query_arguments(), page)
+        where: Links = links(_plain_path(self.request.path), self.query_arguments(), page)
         if where.header:
             self.set_header("Link", where.header)
         self.respond({"items": shown, "next": where.next})
@@ -367,12 +389,16 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
     # Writing ---------------------------------------------------------------------------
 
     async def _write(
-        self, target: Target, verb: str, job: Callable[[Worker, Unit], Outcome]
+        self,
+        target: Target,
+        verb: str,
+        job: Callable[[Worker, Unit], Outcome],
+        actions: Sequence[Action] | None = None,
     ) -> None:
         precondition = parse_if_match(self.request.headers.get("If-Match"))
         if self.resource.require_precondition and (verb != "create" or target.nested):
             require(precondition)
-        await self.permit(_writing(target, verb), target.arguments)
+        await self.permit(actions or _writing(target, verb), target.arguments)
         worker = Worker(target, self, precondition)
         outcome, unit, shown = await self.run_write(target, lambda unit: job(worker, unit))
         await self.announce_writes(unit)
@@ -385,12 +411,19 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
 
         Returns its outcome, the unit, and the outcome's item as it is shown.
         """
-        contexts = {each: await each.describe(self, reason) for each in recorders()}
+        contexts = await self._contexts(reason)
         deadline = Deadline(self.resource.deadline)
         # The thread keeps the deadline itself; the margin lets its own answer come first.
         return await self.off_loop(
             self._run_unit, target, job, contexts, deadline, deadline=deadline.seconds + 1
         )
+
+    async def _contexts(self, reason: str | None) -> Mapping[Recorder, object]:
+        """Who writes and why: one answer of the resource's recorder, whose models ever change."""
+        own = self.resource.recorder
+        if own is not None:
+            return dict.fromkeys(recorders(), await own.describe(self, reason))
+        return {each: await each.describe(self, reason) for each in recorders()}
 
     def _run_unit(
         self,
@@ -409,14 +442,17 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
             handler=self,
             deadline=deadline,
         )
+        if unit.session is None:
+            # Nobody may have asked yet what was stored, and the answer says just that.
+            unit.reread()
         return outcome, unit, _shown(outcome)
 
     async def announce_writes(self, unit: Unit) -> None:
         """Send the `post_` signals of a committed unit's operations."""
         for kind, write in unit.operations:
-            if write.fresh and write.changed:
-                arguments = signal_arguments(kind, write)
-                await announce(SIGNAL_OF[kind], write.model, **arguments)
+            signal = SIGNAL_OF[kind]
+            if write.changed and signal.has_receivers_for(write.model):
+                await announce(signal, write.model, **signal_arguments(kind, write))
 
     def _answer_write(self, target: Target, outcome: Outcome, shown: Any) -> None:
         version = self.version_after(outcome)
@@ -431,22 +467,31 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         self.respond(shown)
 
     def version_after(self, outcome: Outcome) -> int | None:
-        """The version of the document after a write; None for a model without history."""
+        """The version of the document after a write.
+
+        None for a model without history, and where a write that changed nothing found the
+        document written round bzz.
+        """
         write = outcome.document
         if write.event is not None:
             return int(write.event.version)
-        if recorder_of(write.model) is None:
+        recorder = recorder_of(write.model)
+        if recorder is None:
             return None
         head = write.unit.head(write.model, write.id)
-        return 0 if head is None else head.version
+        if head is None:
+            return 0
+        return head.version if recorder.matches(head, write.model, write.after) else None
 
     def _locate(self, target: Target, outcome: Outcome) -> None:
         schema = schema_of(type(outcome.item))
         segments = [part for step in target.steps for part in (step.name, step.id) if part]
-        if schema.id_field is not None and target.last.is_list:
-            text = schema.format_id(outcome.item[schema.id_field])
-            segments.append(text)
-            self.set_header("X-Created-Id", _quoted(text))
+        created = None if schema.id_field is None else outcome.item[schema.id_field]
+        if created is not None:
+            text = schema.format_id(created)
+            self.set_header("X-Created-Id", quote(text, safe=""))
+            if target.last.is_list:
+                segments.append(text)
         self.set_header("Location", self.resource.path(*segments[1:]))
 
     # What handlers share ---------------------------------------------------------------
@@ -475,15 +520,19 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
 
     async def permit(self, actions: Sequence[Action], arguments: list[str]) -> None:
         """Ask `may`, then the `pre_` receivers, about everything that is about to be done."""
+        await self.ask_may(actions)
+        for action, model, _ in actions:
+            signal = _PRE_SIGNAL.get(action, pre_get_instance)
+            await ask(signal, model, arguments=arguments, handler=self)
+
+    async def ask_may(self, actions: Sequence[Action]) -> None:
+        """Ask `may` about each action.  Raises `HTTPError` 403 where it says no."""
         for action, model, pk in actions:
             allowed = self.may(action, model, pk)
             if inspect.isawaitable(allowed):
                 allowed = await allowed
             if not allowed:
                 raise tornado.web.HTTPError(403)
-        for action, model, _ in actions:
-            signal = _PRE_SIGNAL.get(action, pre_get_instance)
-            await ask(signal, model, arguments=arguments, handler=self)
 
     async def off_loop(
         self, function: Callable[..., T], *args: Any, deadline: float | None = None
@@ -509,14 +558,20 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
 
     def read_body(self) -> Body:
         """The request's body.  Raises `TooLarge`, `BadRequest`, `UnsupportedMedia`."""
-        self.check_length()
-        return read_body(self.request.headers.get("Content-Type"), self.request.body)
+        return self._read_body(READ)
 
-    def check_length(self) -> None:
-        """Raises `TooLarge` for a body above the resource's limit."""
-        size = len(self.request.body)
+    def _read_body(self, accepted: tuple[str, ...]) -> Body:
+        size, headers = len(self.request.body), self.request.headers
         if size > self.resource.max_body:
             raise TooLarge(f"The body has {size} bytes; at most {self.resource.max_body} are read.")
+        # Where Tornado is told to decode bodies, it takes the header away.
+        coding = headers.get("Content-Encoding", "identity").strip().lower()
+        if size and coding != "identity":
+            raise UnsupportedMedia(
+                f"A body in the coding {coding[:40]!r} is not read here; send it as it is.",
+                accepted=accepted,
+            )
+        return read_body(headers.get("Content-Type"), self.request.body, accepted=accepted)
 
     def _fields(self, body: Body, *, replace: bool = False) -> Input:
         if not isinstance(body.values, dict):
@@ -524,9 +579,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         return fields_input(body.values, inner=body.paths, text=body.form, replace=replace)
 
     def _patch(self) -> Input:
-        self.check_length()
-        sent = self.request.headers.get("Content-Type", "application/json")
-        body = read_body(sent, self.request.body, accepted=ACCEPTED_PATCHES)
+        body = self._read_body(ACCEPTED_PATCHES)
         if body.media_type == JSON_PATCH:
             return patch_input(body.values)
         return merge_input(body.values)
@@ -581,7 +634,8 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
             return
         status = self.problem(value).status if value is not None else 500
         if status < 500:
-            _log.info("%d %s: %s", status, self._request_summary(), value)
+            # Not its message, which may name values that must not be in a log.
+            _log.info("%d %s: %s", status, self._request_summary(), type(value).__name__)
         elif isinstance(value, Unavailable):
             _log.warning("%d %s: %s", status, self._request_summary(), value)
         else:
@@ -598,20 +652,20 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
 def _ready(root: Model, models: set[Model]) -> tuple[Any, bool]:
     """Prepare what the writes of these models need; the client, and whether in a transaction."""
     client = connection.client_of(root)
-    atomic = any(_needs_transaction(model) for model in models)
-    for model in models:
-        recorder = recorder_of(model)
-        if recorder is not None:
-            recorder.prepare()
+    # What nobody records may reach what is recorded: by its save(), or by a delete rule.
+    found = [recorder_of(each) for each in (*models, *connection.models_on(client))]
+    reached = {each for each in found if each is not None}
+    for recorder in reached:
+        recorder.prepare()
+    atomic = bool(reached) or any(_needs_transaction(model) for model in models)
     if atomic:
         connection.prepare(root)
     return client, atomic and connection.has_transactions(client)
 
 
 def _needs_transaction(model: Model) -> bool:
-    return (
-        recorder_of(model) is not None
-        or before_commit.has_receivers_for(model)
+    return bool(
+        before_commit.has_receivers_for(model)
         or any(signal.has_atomic_receivers_for(model) for signal in SIGNAL_OF.values())
     )
 
@@ -656,37 +710,82 @@ def _writing(target: Target, verb: str) -> list[Action]:
     return [*_way(target), ("update", step.schema.model, step.value)]
 
 
+def _associating(target: Target, ids: Iterable[Any]) -> list[Action]:
+    """What an association does: the owner is updated, and the others are read and stay."""
+    owner, model = target.owner, target.last.schema.model
+    change = ("update", owner.schema.model, owner.value)
+    way = [each for each in _way(target) if each[1:] != change[1:]]
+    return [*way, change, *(("read", model, each) for each in ids)]
+
+
 def _way(target: Target) -> list[Action]:
     return [
         ("read", step.schema.model, step.value) for step in target.steps[:-1] if not step.embedded
     ]
 
 
-def _existing_ids(step: Step, body: Body) -> list[Any] | None:
-    """The ids of documents to associate, when that is what the body of a nested POST asks."""
-    if step.embedded or step.relation is None:
-        return None
+def _existing_ids(step: Step, body: Body) -> dict[str, Any] | None:
+    """The documents to associate, when that is what the body of a nested POST asks.
+
+    Their typed ids by the pointers to them.  Raises `InvalidInput` for what cannot be one.
+    """
     values = body.values
-    if not isinstance(values, dict):
+    if step.embedded or not isinstance(values, dict) or len(values) != 1:
         return None
-    if set(values) == {"id"}:
-        return [values["id"]]
-    if set(values) == {step.name}:
-        ids = values[step.name]
-        return list(ids) if isinstance(ids, list) else [ids]
-    return None
+    [(name, given)] = values.items()
+    if name == "id":
+        return {"/id": _existing_id(step, "/id", given)}
+    if name != step.name:
+        return None
+    listed = given if isinstance(given, list) else [given]
+    if not listed or (len(listed) > 1 and not step.is_list):
+        wanted = "at least one id" if step.is_list else "one id"
+        raise InvalidInput([FieldError(f"/{name}", f"{step.name} takes {wanted} here.")])
+    pointers = [f"/{name}/{place}" for place in range(len(listed))]
+    return {at: _existing_id(step, at, each) for at, each in zip(pointers, listed, strict=True)}
+
+
+def _existing_id(step: Step, pointer: str, given: Any) -> Any:
+    if not isinstance(given, str | int | float) or isinstance(given, bool):
+        raise InvalidInput([FieldError(pointer, "This cannot be an id.")])
+    try:
+        return step.schema.parse_id(step.schema.format_id(given))
+    except ValueError as error:
+        raise InvalidInput([FieldError(pointer, str(error))]) from error
 
 
 def query_pairs(query: str) -> list[tuple[str, str]]:
-    """The pairs of a query string.  Raises `BadRequest` for what is not UTF-8."""
+    """The pairs of a query string.  Raises `BadRequest` for what is not UTF-8.
+
+    Percent-encoded or plain: Tornado reads the latter as Latin-1.
+    """
     try:
-        return parse_qsl(query, keep_blank_values=True, errors="strict")
-    except (UnicodeDecodeError, ValueError) as error:
+        text = query.encode("latin-1").decode()
+        return parse_qsl(text, keep_blank_values=True, errors="strict")
+    except ValueError as error:
         raise BadRequest("The query string is not percent-encoded UTF-8.") from error
 
 
-def _quoted(text: str) -> str:
-    return quote(text, safe="")
+def _plain_path(path: str) -> str:
+    """A path as it was sent, where that was not percent-encoded."""
+    return path.encode("latin-1").decode("utf-8")
+
+
+def _checked_model(model: Model) -> Model:
+    is_document = isinstance(model, type) and issubclass(model, Document)
+    if not is_document or model._meta.get("abstract"):
+        name = model.__name__ if isinstance(model, type) else repr(model)
+        raise SetupError(
+            f"{name} has no documents of its own: routes are for a MongoEngine Document class "
+            "that is not abstract."
+        )
+    return model
+
+
+def _checked_name(name: str) -> str:
+    if not name or "/" in name:
+        raise SetupError(f"A resource has a name of one path segment, which {name!r} is not.")
+    return name
 
 
 def _checked_prefix(prefix: str) -> str:

@@ -44,8 +44,8 @@ class Resource:
 
     @property
     def root(self) -> str:
-        """The path of the collection, without a slash at its end."""
-        return f"{self.prefix}/{self.name}"
+        """The path of the collection, percent-encoded, without a slash at its end."""
+        return quote(f"{self.prefix}/{self.name}", safe="/:@!$&'()*+,;=~%")
 
     def path(self, *segments: str) -> str:
         """A path below the root, its segments percent-encoded, with a slash at its end."""

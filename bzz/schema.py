@@ -212,8 +212,11 @@ class Schema:
         return self._parse(self.pk, text)
 
     def format_id(self, value: Any) -> str:
-        """Return the text of an id, as URLs show it before they are percent-encoded."""
-        shown = show(value)
+        """Return the text of an id, as URLs show it before they are percent-encoded.
+
+        Of a document, where a reference is the id, its primary key.
+        """
+        shown = show(getattr(value, "pk", value))
         return shown if isinstance(shown, str) else str(shown)
 
     def _parse(self, name: str | None, text: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from bzz.errors import NotFound
 from bzz.schema import Relation, Schema, schema_of
@@ -83,14 +83,15 @@ class Target:
 def segments_of(path: str) -> list[str]:
     """The percent-decoded segments of a path; a slash at its end adds none.
 
-    Raises `NotFound` for segments that are no UTF-8, and for '.', '..' and empty ones.
+    What a client sent in plain UTF-8, which Tornado reads as Latin-1, is understood too.  Raises
+    `NotFound` for segments that are no UTF-8, and for '.', '..' and empty ones.
     """
     raw = path.split("/")
     if raw and raw[-1] == "":
         raw.pop()
     try:
-        segments = [unquote(each, errors="strict") for each in raw]
-    except UnicodeDecodeError as error:
+        segments = [unquote_to_bytes(each.encode("latin-1")).decode() for each in raw]
+    except UnicodeError as error:
         raise NotFound("The path is not UTF-8.") from error
     for segment in segments:
         if segment in ("", ".", ".."):

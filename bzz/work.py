@@ -6,7 +6,7 @@ that run off the event loop; they know the handler only to hand it to the model'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,14 @@ from bzz.documents import (
     create,
     delete,
     instance_query,
+    instantiate,
     is_visible,
     list_queryset,
     load_document,
     not_found,
     save,
 )
-from bzz.errors import FieldError, Gone, InvalidInput, NotFound
+from bzz.errors import Conflict, FieldError, Gone, InvalidInput, NotFound, Unreadable
 from bzz.listing import Page, run_items
 from bzz.listing import run as run_list
 from bzz.preconditions import Precondition
@@ -32,6 +33,7 @@ from bzz.query import ListQuery
 from bzz.recording import Head, Model, recorder_of
 from bzz.schema import Relation, Schema, schema_of
 from bzz.targets import Step, Target
+from bzz.values import encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,17 @@ class Worker:
 
     def change(self, unit: Unit, given: Input, *, replace: bool = False) -> Outcome:
         """Change the document or the embedded document that the target names."""
-        place = self.locate(unit, repair=given if replace else None)
+        place = self.locate(unit, repair=replace)
         self.check(unit, place.document)
-        if place.item is not place.document.instance:
-            return self._change_embedded(unit, place, given)
-        if place.document.instance is None:
-            return self._replace(unit, place.document, given)
         write = place.document
-        names = assign(write.instance, given)
+        if place.item is None:
+            return self._replace(unit, write, given)
+        names = assign(place.item, given)
+        if place.parent is not None and self.target.last.embedded:
+            self._check_free(place.parent, self._relation(), place.item)
+            names = [_top_field(self.target)]
         save(unit, write, names)
-        return Outcome(write.instance, write)
+        return Outcome(place.item, write)
 
     def remove(self, unit: Unit) -> Outcome:
         """Delete the document, or take the item out of its owner."""
@@ -108,26 +111,26 @@ class Worker:
         save(unit, owner, [_top_field(self.target)])
         return Outcome(None, owner)
 
-    def add(self, unit: Unit, given: Input, existing: list[Any] | None) -> Outcome:
-        """Create an item below a document, or associate documents that exist (`existing`: ids)."""
-        relation = self._relation()
-        place = self._parent(unit)
-        parent, owner = place.item, place.document
+    def add(self, unit: Unit, given: Input) -> Outcome:
+        """Create an item below a document."""
+        relation, place = self._relation(), self._parent(unit)
+        owner = place.document
         self.check(unit, owner)
-        if existing is not None:
-            items = [self._existing(unit, relation, each) for each in existing]
-            self._attach(parent, relation, [each.instance for each in items])
-            carrier = items[-1] if items else owner
-        elif relation.embedded:
-            item = build(relation.target, given)
-            self._attach(parent, relation, [item])
-            save(unit, owner, [_top_field(self.target)])
-            return Outcome(item, owner, created=True)
-        else:
-            carrier = create(unit, build(relation.target, given))
-            self._attach(parent, relation, [carrier.instance])
+        item = build(relation.target, given)
+        self._check_free(place.item, relation, item)
+        carrier = owner if relation.embedded else create(unit, item)
+        self._attach(place.item, relation, [item])
         save(unit, owner, [_top_field(self.target)])
-        return Outcome(carrier.instance, carrier, created=True)
+        return Outcome(item, carrier, created=True)
+
+    def associate(self, unit: Unit, ids: Mapping[str, Any]) -> Outcome:
+        """Let a document refer to others that exist; `ids` has the pointer and value of each."""
+        relation, place = self._relation(), self._parent(unit)
+        self.check(unit, place.document)
+        items = [self._existing(unit, relation, at, each) for at, each in ids.items()]
+        self._attach(place.item, relation, [each.instance for each in items])
+        save(unit, place.document, [_top_field(self.target)])
+        return Outcome(items[-1].instance, items[-1], created=True)
 
     def page(self, unit: Unit, query: ListQuery) -> Page:
         """A page of the nested list that the target names."""
@@ -140,16 +143,15 @@ class Worker:
 
     # Finding ---------------------------------------------------------------------------
 
-    def locate(self, unit: Unit, *, repair: Input | None = None) -> Place:
+    def locate(self, unit: Unit, *, repair: bool = False) -> Place:
         """Walk the target's steps from document to document.
 
         Raises `NotFound` naming the part that is missing, `Gone` for a deleted document that
-        has a history, `Unreadable` for one that its model cannot load (not with `repair`, which
-        is about to replace all of it).
+        has a history, `Unreadable` for one that its model cannot load.  With `repair` the
+        latter has a place without an item, if it is all that the target names.
         """
         root, *rest = self.target.steps
-        write = self._load(unit, root, repair=repair is not None and not rest)
-        place = Place(write, write.instance)
+        place = self._load(unit, root, repair=repair and not rest)
         for step in rest:
             place = self._descend(unit, place, step)
         return place
@@ -160,13 +162,18 @@ class Worker:
             name = f"{document.model.__name__} {document.id}"
             self.precondition.check(current_version(unit, document), what=name)
 
-    def _load(self, unit: Unit, step: Step, *, repair: bool = False) -> Write:
+    def _load(self, unit: Unit, step: Step, *, repair: bool = False) -> Place:
         model = step.schema.model
-        query = instance_query(model, step.value, self.handler)
-        write = unit.load(model, query) if repair else load_document(unit, model, query)
+        write = unit.load(model, instance_query(model, step.value, self.handler))
         if write is None:
             raise missing(unit, step, self.handler)
-        return write
+        try:
+            write.instance = instantiate(model, write.before)
+        except Unreadable:
+            if not repair:
+                raise
+            return Place(write, None)
+        return Place(write, write.instance)
 
     def _descend(self, unit: Unit, place: Place, step: Step) -> Place:
         relation = step.relation
@@ -196,34 +203,34 @@ class Worker:
         raise NotFound(f"{_name(parent)} has nothing at {step.argument!r}.")
 
     def _referenced(self, unit: Unit, parent: Any, relation: Relation, step: Step) -> Write:
+        model = relation.target
         ids = [reference_id(each) for each in _references(parent, relation)]
-        target = schema_of(relation.target)
-        if not ids:
-            raise NotFound(f"{_name(parent)} has nothing at {step.argument!r}.")
-        wanted = ids[0] if step.id is None else step.value
-        by_pk = step.id is None or target.id_field == target.pk
-        field = target.pk if by_pk else target.id_field
-        queryset_query = relation.target.objects(**{str(field): wanted})._query
-        if not by_pk or step.id is None:
-            query = queryset_query
-        else:
-            query = instance_query(relation.target, wanted, self.handler)
-        write = load_document(unit, relation.target, query)
-        if write is None or write.id not in ids:
+        write = None
+        if ids and step.id is None:
+            write = self._behind(unit, model, ids[0])
+        elif ids:
+            write = load_document(unit, model, instance_query(model, step.value, self.handler))
+        keys = {_id_key(model, each) for each in ids}
+        if write is None or _id_key(model, write.instance.pk) not in keys:
             raise NotFound(f"{_name(parent)} has nothing at {step.argument!r}.")
         return write
 
-    def _existing(self, unit: Unit, relation: Relation, given: Any) -> Write:
-        schema = schema_of(relation.target)
-        try:
-            value = schema.parse_id(given if isinstance(given, str) else schema.format_id(given))
-        except ValueError as error:
-            raise InvalidInput([FieldError("/id", str(error))]) from error
-        query = instance_query(relation.target, value, self.handler)
-        write = load_document(unit, relation.target, query)
+    def _behind(self, unit: Unit, model: Model, pk: Any) -> Write | None:
+        """The document of a primary key, if the request may see it."""
+        schema = schema_of(model)
+        write = load_document(unit, model, model.objects(pk=pk)._query)
+        if write is None or not hasattr(model, "get_instance_queryset"):
+            return write
+        public_id = write.instance[str(schema.id_field)]
+        return load_document(unit, model, instance_query(model, public_id, self.handler))
+
+    def _existing(self, unit: Unit, relation: Relation, pointer: str, value: Any) -> Write:
+        model = relation.target
+        write = load_document(unit, model, instance_query(model, value, self.handler))
         if write is None:
-            detail = f"There is no {relation.target.__name__} with the id {given!r}."
-            raise InvalidInput([FieldError("/id", detail)])
+            shown = schema_of(model).format_id(value)
+            detail = f"There is no {model.__name__} with the id {shown!r}."
+            raise InvalidInput([FieldError(pointer, detail)])
         return write
 
     # Nested ----------------------------------------------------------------------------
@@ -238,11 +245,6 @@ class Worker:
         """The object whose field the target is."""
         return Worker(Target(self.target.steps[:-1]), self.handler).locate(unit)
 
-    def _change_embedded(self, unit: Unit, place: Place, given: Input) -> Outcome:
-        assign(place.item, given)
-        save(unit, place.document, [_top_field(self.target)])
-        return Outcome(place.item, place.document)
-
     def _replace(self, unit: Unit, write: Write, given: Input) -> Outcome:
         """Put a new document in the place of one that its model cannot load."""
         schema = self.target.last.schema
@@ -253,15 +255,28 @@ class Worker:
         return Outcome(instance, unit.announce("update", instance))
 
     @staticmethod
+    def _check_free(parent: Any, relation: Relation, item: Any) -> None:
+        """Refuse a second embedded document of one id, which no URL could tell from the first."""
+        schema = schema_of(type(item))
+        if not (relation.embedded and relation.many) or schema.id_field is None:
+            return
+        value = item[schema.id_field]
+        others = [each for each in parent._data.get(relation.name) or () if each is not item]
+        if value is not None and any(each[schema.id_field] == value for each in others):
+            raise Conflict(
+                f"{_name(parent)} has {schema.format_id(value)!r} in {relation.name!r} already."
+            )
+
+    @staticmethod
     def _attach(parent: Any, relation: Relation, items: list[Any]) -> None:
         if not relation.many:
-            if items:
-                setattr(parent, relation.name, items[-1])
+            setattr(parent, relation.name, items[-1])
             return
         present = list(parent._data.get(relation.name) or ())
         if not relation.embedded:
-            there = {repr(reference_id(each)) for each in present}
-            items = [each for each in items if repr(reference_id(each)) not in there]
+            model = relation.target
+            there = {_id_key(model, reference_id(each)) for each in present}
+            items = [each for each in items if _id_key(model, each.pk) not in there]
         setattr(parent, relation.name, [*present, *items])
 
     @staticmethod
@@ -269,8 +284,9 @@ class Worker:
         present = list(parent._data.get(relation.name) or ())
         if relation.embedded:
             return [each for each in present if each is not item]
-        gone = repr(reference_id(item))
-        return [each for each in present if repr(reference_id(each)) != gone]
+        model = relation.target
+        gone = _id_key(model, item.pk)
+        return [each for each in present if _id_key(model, reference_id(each)) != gone]
 
 
 def current_version(unit: Unit, document: Write) -> int | None:
@@ -295,12 +311,15 @@ def missing(unit: Unit | None, step: Step, handler: Any) -> NotFound | Gone:
         return not_found(model, step.id)
     return Gone(
         f"The {model.__name__} with the id {step.id!r} was deleted; its history is still there.",
-        version=head.version,
+        version=head.version if head.deleted else None,
     )
 
 
 def deleted_head(unit: Unit | None, step: Step, handler: Any) -> Head | None:
-    """The last event of a deleted document, if `handler` could have seen its last state."""
+    """The last event of a deleted document, if `handler` could have seen its last state.
+
+    Not itself a delete where the document was taken away round bzz.
+    """
     model: Model = step.schema.model
     recorder = recorder_of(model)
     if recorder is None:
@@ -309,8 +328,10 @@ def deleted_head(unit: Unit | None, step: Step, handler: Any) -> Head | None:
     if pk is None:
         return None
     head = recorder.heads(unit, model, [pk])[0]
-    if head is None or not head.deleted:
+    if head is None:
         return None
+    if not head.deleted and Source.of(model).find_one(unit, {"_id": pk}) is not None:
+        return None  # there, and not for this request to see
     state = recorder.last_state(model, pk)
     visible = state is not None and is_visible(model, state, step.value, handler)
     return head if visible else None
@@ -332,7 +353,15 @@ def reference_id(value: Any) -> Any:
     """The id that a reference holds, in whichever form MongoEngine keeps it."""
     if isinstance(value, DBRef):
         return value.id
+    if isinstance(value, Mapping):  # a cached reference
+        return value.get("_id")
     return getattr(value, "pk", value)
+
+
+def _id_key(model: Model, pk: Any) -> bytes:
+    """A primary key as something that equals another one of the same document."""
+    schema = schema_of(model)
+    return encoded(schema.fields[str(schema.pk)].to_mongo(pk))
 
 
 def _references(parent: Any, relation: Relation) -> list[Any]:

@@ -406,7 +406,7 @@ def test_an_own_representation_is_shown_as_it_is_in_json_types() -> None:
     } == shown["own"]
 
 
-def test_an_inherited_document_is_shown_without_its_class_name() -> None:
+def test_a_document_of_a_class_that_inherits_names_its_class() -> None:
     class CodecBase(Document):
         meta = {"allow_inheritance": True}
         name = StringField()
@@ -414,7 +414,9 @@ def test_an_inherited_document_is_shown_without_its_class_name() -> None:
     class CodecDerived(CodecBase):
         more = IntField()
 
-    assert {"id": None, "name": "x", "more": 1} == represent(CodecDerived(name="x", more=1))
+    shown = represent(CodecDerived(name="x", more=1))
+
+    assert {"_cls": "CodecBase.CodecDerived", "id": None, "name": "x", "more": 1} == shown
 
 
 def test_files_are_not_shown() -> None:

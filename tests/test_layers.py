@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent / "bzz"
 ORDER = """
 version errors values jsontext offload keeper embedded jsonvalues geojson schema receivers signals
 body patching preconditions routes problems paths
-references decoding codec filters query keyset listing assignment
+references decoding codec filters query keyset assignment
 recording capture driver updates settling transactions connection
-resource targets documents work mongoengine_handler
+resource targets documents listing work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
 audit.store audit.tracking audit.recorder audit.restoring audit.history audit.views
 audit.handlers audit.auditor
