@@ -47,7 +47,7 @@ setup(
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "hypothesis>=6.100,<7",
-            "coverage[toml]>=7.6,<8",
+            "coverage>=7.10,<8",
             "mypy>=1.11,<3",
             "ruff>=0.6,<1",
         ],

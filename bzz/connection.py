@@ -18,11 +18,12 @@ from mongoengine.connection import DEFAULT_CONNECTION_NAME, ConnectionFailure
 from mongoengine.errors import OperationError
 from pymongo.errors import OperationFailure, PyMongoError
 
-from bzz.capture import CapturedCollection, Unit
+from bzz.capture import CapturedCollection
 from bzz.driver import BoundDatabase
 from bzz.errors import SetupError, Unavailable
-from bzz.recording import Model
+from bzz.recording import Model, Recorder, recorded_models, recorder_of
 from bzz.transactions import said, transaction_options
+from bzz.unit import Batch, Unit
 
 STANDALONE = (
     "The MongoDB server is a standalone, which has no transactions: start mongod with "
@@ -54,9 +55,11 @@ def has_transactions(client: Any) -> bool:
     return isinstance(client, pymongo.MongoClient)
 
 
-def models_on(client: Any) -> list[Model]:
-    """All Document classes that are stored through a client."""
-    return _models(client)
+def recorders_on(client: Any) -> list[Recorder]:
+    """All recorders of documents that are stored through a client, each once."""
+    models = [model for model in recorded_models() if client_of(model) is client]
+    found = {id(each): each for each in map(recorder_of, models) if each is not None}
+    return list(found.values())
 
 
 def prepare(model: Model) -> None:
@@ -183,7 +186,7 @@ def _try(client: Any, database: Any) -> None:
         make_collection(database, name)
         with client.start_session() as session:
             session.start_transaction(**transaction_options())
-            with Unit(session=session).entered(), session.bind(end_session=False):
+            with Unit(Batch(session)).entered(), session.bind(end_session=False):
                 trial = database[name]
                 document_id = ObjectId()
                 trial.insert_one({"_id": document_id})

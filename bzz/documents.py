@@ -10,14 +10,16 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import mongoengine.signals
 from bson import Int64
 from mongoengine import Document
 from mongoengine.errors import SaveConditionError
 
-from bzz.capture import Source, Unit, Write, stored_id
 from bzz.errors import BzzError, Conflict, NotFound, Unreadable
 from bzz.recording import Model, State
 from bzz.schema import Schema, schema_of
+from bzz.source import Source, stored_id
+from bzz.unit import Unit, Write
 from bzz.values import ABSENT, same
 
 
@@ -92,12 +94,38 @@ def _loads(load: Callable[[State], Any], state: State) -> bool:
     return True
 
 
+def begin(unit: Unit, instance: Any) -> None:
+    """Note, before a document is saved or deleted, whether code of its own is about to run.
+
+    MongoEngine's own checks come before its first write, so what they refuse leaves the
+    transaction as it is.  What an application's code did before it refused, nobody knows.
+    """
+    if has_own_code(type(instance)):
+        unit.begun = True
+
+
+def has_own_code(model: Model) -> bool:
+    """Whether saving or deleting a document runs code that is not MongoEngine's."""
+    return any(getattr(model, name) is not getattr(Document, name) for name in _HOOKS) or any(
+        signal.has_receivers_for(model) for signal in _MONGOENGINE_SIGNALS
+    )
+
+
+_HOOKS = ("save", "delete", "clean", "validate")
+_MONGOENGINE_SIGNALS = (
+    mongoengine.signals.pre_save,
+    mongoengine.signals.pre_save_post_validation,
+    mongoengine.signals.pre_delete,
+)
+
+
 def create(unit: Unit, instance: Any) -> Write:
     """Insert a new document with its own `save()`.
 
     Raises `Conflict` when its id is taken, and what `save()` raises.
     """
     model = type(instance)
+    begin(unit, instance)
     if accepts(instance.save, "force_insert"):
         # Without it, saving a taken primary key replaces the document that has it.
         instance.save(force_insert=True)
@@ -117,6 +145,7 @@ def save(unit: Unit, write: Write, names: Iterable[str]) -> Write:
     written as it was set; what `save()` or `clean()` changed stays as they left it.
     """
     instance = write.instance
+    begin(unit, instance)
     schema = schema_of(type(instance))
     stored_names = {schema.stored_of(name): name for name in names}
     wanted = {
@@ -139,7 +168,7 @@ def _update(unit: Unit, write: Write) -> None:
         else:
             instance.save()
     except SaveConditionError as error:
-        if Source.of(model).find_one(unit, {"_id": write.id}) is None:
+        if Source.of(model).find_one(unit.session, {"_id": write.id}) is None:
             raise not_found(model, schema_of(model).format_id(instance.pk)) from error
         raise Conflict(f"{model.__name__} {instance.pk} was changed by another writer.") from error
 
@@ -149,6 +178,7 @@ def delete(unit: Unit, write: Write) -> Write:
 
     Raises MongoEngine's `OperationError` when a rule of another class denies it.
     """
+    begin(unit, write.instance)
     write.instance.delete()
     return unit.announce("delete", write.instance)
 

@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
-from bzz.capture import current_unit
+from bzz.unit import current_unit
 
 _SERVER_DEFAULT = WriteConcern()
 

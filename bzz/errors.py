@@ -14,6 +14,7 @@ BzzError
 ├── PreconditionRequired  the resource asks for an If-Match and none came
 ├── Refused               a receiver or a hook refused the write
 ├── Unavailable           the database cannot do it now; may be tried again
+│   ├── SlowReceiver      an atomic receiver held up the writes of everybody
 │   └── Undecided         the commit was sent and its outcome is not known
 ├── Unreadable            a stored document that its model cannot load
 ├── SetupError            the server, the connection or a registration cannot work as it is
@@ -95,7 +96,15 @@ class PatchConflict(Conflict):
 
 
 class Superseded(Conflict):
-    """Another writer was faster.  A unit of work that raises it is run again."""
+    """Another writer was faster.  A unit of work that raises it is run again.
+
+    `index` is the place, among the events that were appended together, of the one that was too
+    late; None where that is not known.
+    """
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class PreconditionFailed(BzzError):
@@ -120,6 +129,10 @@ class Unavailable(BzzError):
     def __init__(self, message: str, *, retry_after: int = 1) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SlowReceiver(Unavailable):
+    """An atomic receiver held up the writes of everybody for longer than it may."""
 
 
 class Undecided(Unavailable):

@@ -20,9 +20,9 @@ from tornado.httputil import format_timestamp
 from bzz import connection
 from bzz.assignment import Input, fields_input, merge_input, patch_input
 from bzz.body import JSON, JSON_PATCH, MERGE_PATCH, READ, Body, read_body
-from bzz.capture import Source, Unit
 from bzz.codec import represent
-from bzz.documents import instance_query, instantiate, list_queryset
+from bzz.commit_lane import Job, lane_of
+from bzz.documents import has_own_code, instance_query, instantiate, list_queryset
 from bzz.errors import (
     BadRequest,
     FieldError,
@@ -60,16 +60,20 @@ from bzz.signals import (
     pre_get_list,
     pre_update_instance,
 )
+from bzz.source import Source
 from bzz.targets import Step, Target, parse_target, segments_of
 from bzz.transactions import DEADLINE, Deadline
 from bzz.transactions import run as run_unit
+from bzz.unit import Unit
 from bzz.work import (
-    Job,
     Outcome,
+    Work,
     Worker,
+    Written,
     deleted_head,
     document_key,
     missing,
+    written,
 )
 
 T = TypeVar("T")
@@ -400,22 +404,32 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
             require(precondition)
         await self.permit(actions or _writing(target, verb), target.arguments)
         worker = Worker(target, self, precondition)
-        outcome, unit, shown = await self.run_write(target, lambda unit: job(worker, unit))
-        await self.announce_writes(unit)
-        self._answer_write(target, outcome, shown)
+        done = await self.run_write(target, lambda unit: job(worker, unit))
+        await self.announce_writes(done.unit)
+        self._answer_write(target, done)
 
-    async def run_write(
-        self, target: Target, job: Job, *, reason: str | None = None
-    ) -> tuple[Outcome, Unit, Any]:
-        """Run a job as one unit of work, off the loop, within the resource's deadline.
-
-        Returns its outcome, the unit, and the outcome's item as it is shown.
-        """
+    async def run_write(self, target: Target, work: Work, *, reason: str | None = None) -> Written:
+        """Run `work` as one unit of work, off the loop, within the resource's deadline."""
         contexts = await self._contexts(reason)
         deadline = Deadline(self.resource.deadline)
+        models = frozenset(step.schema.model for step in target.steps if not step.embedded)
+        client = connection.client_of(target.steps[0].schema.model)
+        if _needs_transaction(client, models) and connection.has_transactions(client):
+            job = Job(
+                work=work,
+                finish=written,
+                models=models,
+                first=target.first,
+                contexts=contexts,
+                handler=self,
+                deadline=deadline,
+                size=len(self.request.body),
+            )
+            done: Written = await lane_of(client)(job)
+            return done
         # The thread keeps the deadline itself; the margin lets its own answer come first.
         return await self.off_loop(
-            self._run_unit, target, job, contexts, deadline, deadline=deadline.seconds + 1
+            self._run_plainly, models, work, contexts, deadline, deadline=deadline.seconds + 1
         )
 
     async def _contexts(self, reason: str | None) -> Mapping[Recorder, object]:
@@ -425,27 +439,26 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
             return dict.fromkeys(recorders(), await own.describe(self, reason))
         return {each: await each.describe(self, reason) for each in recorders()}
 
-    def _run_unit(
+    def _run_plainly(
         self,
-        target: Target,
-        job: Job,
+        models: frozenset[Model],
+        work: Work,
         contexts: Mapping[Recorder, object],
         deadline: Deadline,
-    ) -> tuple[Outcome, Unit, Any]:
-        models = {step.schema.model for step in target.steps if not step.embedded}
-        client, transactional = _ready(target.steps[0].schema.model, models)
+    ) -> Written:
+        for recorder in recorders():
+            recorder.prepare()
         outcome, unit = run_unit(
-            lambda unit: _with_head(unit, job(unit)),
-            client=client,
-            transactional=transactional,
+            work,
+            client=None,
+            transactional=False,
             contexts=contexts,
             handler=self,
             deadline=deadline,
         )
-        if unit.session is None:
-            # Nobody may have asked yet what was stored, and the answer says just that.
-            unit.reread()
-        return outcome, unit, _shown(outcome)
+        # Nobody may have asked yet what was stored, and the answer says just that.
+        unit.reread()
+        return written(unit, outcome)
 
     async def announce_writes(self, unit: Unit) -> None:
         """Send the `post_` signals of a committed unit's operations."""
@@ -454,34 +467,17 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
             if write.changed and signal.has_receivers_for(write.model):
                 await announce(signal, write.model, **signal_arguments(kind, write))
 
-    def _answer_write(self, target: Target, outcome: Outcome, shown: Any) -> None:
-        version = self.version_after(outcome)
-        if version is not None and outcome.document.after is not None:
-            self.set_header("Etag", etag(version))
+    def _answer_write(self, target: Target, done: Written) -> None:
+        outcome = done.outcome
+        if done.version is not None and outcome.document.after is not None:
+            self.set_header("Etag", etag(done.version))
         if outcome.item is None:
             self.set_status(204)
             return
         if outcome.created:
             self._locate(target, outcome)
             self.set_status(201)
-        self.respond(shown)
-
-    def version_after(self, outcome: Outcome) -> int | None:
-        """The version of the document after a write.
-
-        None for a model without history, and where a write that changed nothing found the
-        document written round bzz.
-        """
-        write = outcome.document
-        if write.event is not None:
-            return int(write.event.version)
-        recorder = recorder_of(write.model)
-        if recorder is None:
-            return None
-        head = write.unit.head(write.model, write.id)
-        if head is None:
-            return 0
-        return head.version if recorder.matches(head, write.model, write.after) else None
+        self.respond(done.shown)
 
     def _locate(self, target: Target, outcome: Outcome) -> None:
         schema = schema_of(type(outcome.item))
@@ -649,41 +645,21 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         super().send_error(status_code, **kwargs)
 
 
-def _ready(root: Model, models: set[Model]) -> tuple[Any, bool]:
-    """Prepare what the writes of these models need; the client, and whether in a transaction."""
-    client = connection.client_of(root)
-    # What nobody records may reach what is recorded: by its save(), or by a delete rule.
-    found = [recorder_of(each) for each in (*models, *connection.models_on(client))]
-    reached = {each for each in found if each is not None}
-    for recorder in reached:
-        recorder.prepare()
-    atomic = bool(reached) or any(_needs_transaction(model) for model in models)
-    if atomic:
-        connection.prepare(root)
-    return client, atomic and connection.has_transactions(client)
-
-
-def _needs_transaction(model: Model) -> bool:
-    return bool(
-        before_commit.has_receivers_for(model)
-        or any(signal.has_atomic_receivers_for(model) for signal in SIGNAL_OF.values())
+def _needs_transaction(client: Any, models: Iterable[Model]) -> bool:
+    """Whether a write of these models must be one with what is recorded of it, or of others."""
+    return any(map(_is_one_with_others, models)) or (
+        # What nobody records may reach what is recorded: by its save(), or by a delete rule.
+        any(has_own_code(each) or each._meta.get("delete_rules") for each in models)
+        and bool(connection.recorders_on(client))
     )
 
 
-def _with_head(unit: Unit, outcome: Outcome) -> Outcome:
-    # Read within the transaction: the answer's tag is that of the write, whoever writes next.
-    unit.head(outcome.document.model, outcome.document.id)
-    return outcome
-
-
-def _shown(outcome: Outcome) -> Any:
-    """The item of an outcome as it is stored now, where that is known."""
-    write = outcome.document
-    if outcome.item is None:
-        return None
-    if write.fresh and write.after is not None and outcome.item is write.instance:
-        return represent(instantiate(write.model, write.after))
-    return represent(outcome.item)
+def _is_one_with_others(model: Model) -> bool:
+    return (
+        recorder_of(model) is not None
+        or before_commit.has_receivers_for(model)
+        or any(signal.has_atomic_receivers_for(model) for signal in SIGNAL_OF.values())
+    )
 
 
 def _reading(target: Target) -> list[Action]:

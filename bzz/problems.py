@@ -127,6 +127,7 @@ _KINDS: Mapping[type[BaseException], _Kind] = {
     errors.SetupError: _Kind(500, "setup", "The server is not set up for this"),
     errors.Unrecorded: _Kind(500, "unrecorded", "The write could not be recorded"),
     errors.Unavailable: _Kind(503, "unavailable", "Not available now"),
+    errors.SlowReceiver: _Kind(503, "slow-receiver", "A receiver took too long"),
     errors.Undecided: _Kind(503, "undecided", "The outcome is not known"),
 }
 """The nearest class of an error's own ancestry counts."""

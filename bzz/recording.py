@@ -5,7 +5,7 @@ Knows nothing of the audit that implements it, nor of HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +15,7 @@ from bzz.errors import SetupError
 from bzz.values import Hidden
 
 if TYPE_CHECKING:
-    from bzz.capture import Unit
+    from bzz.unit import Unit
 
 Model = type[Any]  # a MongoEngine Document class; MongoEngine carries no types
 State = dict[str, Any]  # one document's stored content, by stored names
@@ -63,6 +63,13 @@ class Recorder(Protocol):
         """The last event of each document, in the order of `ids`; None where there is none.
 
         Read within the transaction of `unit`, or outside of any.
+        """
+
+    def append(self, events: Sequence[Any], session: Any) -> None:
+        """Store the events that were made in one transaction, all or none.
+
+        Raises `Superseded` when another writer has appended to one of their streams, and
+        `Unavailable` when they cannot be stored.
         """
 
     def matches(self, head: Head, model: Model, state: State | None) -> bool:
@@ -114,6 +121,11 @@ def recorder_of(model: Model) -> Recorder | None:
         if recorder is not None:
             return recorder
     return None
+
+
+def recorded_models() -> list[Model]:
+    """All models that have a recorder of their own."""
+    return list(_recorder_by_model)
 
 
 def recorders() -> list[Recorder]:

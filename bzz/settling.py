@@ -5,12 +5,14 @@ Knows the signals and the capture; knows nothing of transactions or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from bzz.capture import Unit, Write
-from bzz.errors import Unrecorded
+from bzz.errors import SlowReceiver, Unrecorded
+from bzz.receivers import Receiver, describe_receiver
 from bzz.recording import Model, recorder_of
 from bzz.signals import (
     Signal,
@@ -20,7 +22,11 @@ from bzz.signals import (
     post_update_instance,
     send_atomic,
 )
+from bzz.unit import Activity, Unit, Write, reread
 from bzz.updates import updated_fields
+
+RECEIVER_BUDGET = 2.0
+"""Seconds that one call of an atomic receiver may take."""
 
 SIGNAL_OF: dict[str, Signal] = {
     "create": post_create_instance,
@@ -36,6 +42,7 @@ def settled(unit: Unit) -> Iterator[None]:
     with unit.entered():
         yield
         settle(unit)
+        unit.batch.flush()
 
 
 def settle(unit: Unit) -> None:
@@ -56,13 +63,60 @@ def settle(unit: Unit) -> None:
         signal = SIGNAL_OF[kind]
         # Whom nobody listens to need not be loaded, nor be a document that its model can load.
         if write.changed and signal.has_atomic_receivers_for(write.model):
-            send_atomic(signal, write.model, **signal_arguments(kind, write))
+            _send(unit, signal, write.model, **signal_arguments(kind, write))
             # What a receiver did to the document itself is not seen where nobody records it.
             write.fresh = write.fresh and recorder_of(write.model) is not None
     unit.reread()
     for model, writes in _changed_by_model(unit).items():
-        send_atomic(before_commit, model, writes=writes)
+        _send(unit, before_commit, model, writes=writes)
     _check_recorded(unit)
+
+
+def _send(unit: Unit, signal: Signal, sender: Model, **arguments: Any) -> None:
+    unit.begun = True
+    send_atomic(signal, sender, partial(_watched, unit, signal), **arguments)
+
+
+@contextmanager
+def _watched(unit: Unit, signal: Signal, receiver: Receiver) -> Iterator[None]:
+    """Note who is running; raise `SlowReceiver` when it took more than its budget."""
+    begun = time.monotonic()
+    unit.batch.activity = Activity(receiver, signal.name, begun)
+    try:
+        yield
+    finally:
+        unit.batch.activity = None
+    took = time.monotonic() - begun
+    if took > RECEIVER_BUDGET and unit.session is not None:
+        raise SlowReceiver(
+            f"{describe_receiver(receiver)}, an atomic receiver of {signal.name}, took "
+            f"{took:.1f} s; at most {RECEIVER_BUDGET:g} s are allowed, since other writes wait "
+            "for it. Connect it without atomic=True. Nothing was stored."
+        )
+
+
+def read_together(units: Collection[Unit]) -> None:
+    """Read at once, for units of one batch, what settling each of them would read alone."""
+    reread(units)
+    unknown: dict[Model, list[Write]] = {}
+    for unit in units:
+        for write in unit.writes():
+            recorded = write.changed and recorder_of(write.model) is not None
+            if recorded and not unit.knows_head(write.model, write.id):
+                unknown.setdefault(write.model, []).append(write)
+    for model, writes in unknown.items():
+        writes[0].unit.read_heads(model, [write.id for write in writes])
+
+
+def is_alone(model: Model) -> bool:
+    """Whether code that may read what other units wrote runs when a write of `model` is settled.
+
+    It must see what it would have seen had the units run one after another.
+    """
+    if any(signal.has_atomic_receivers_for(model) for signal in SIGNAL_OF.values()):
+        return True
+    own = 0 if recorder_of(model) is None else 1  # the recorder's receiver looks at no other
+    return sum(1 for _ in before_commit.receivers_for(model)) > own
 
 
 def signal_arguments(kind: str, write: Write) -> dict[str, Any]:

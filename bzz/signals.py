@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
@@ -241,13 +241,20 @@ class Signal(NamedSignal):
             )
 
 
-def send_atomic(signal: Signal, sender: Any, **arguments: Any) -> None:
+def send_atomic(
+    signal: Signal,
+    sender: Any,
+    _watched: Callable[[Receiver], AbstractContextManager[Any]] = nullcontext,
+    /,
+    **arguments: Any,
+) -> None:
     """Call, one after another, the receivers that run in the transaction of a write.
 
-    What a receiver raises is raised here at once; `failed_receiver` tells whose it was.
+    Each runs in the context that `_watched` gives for it.  What a receiver raises is raised
+    here at once; `failed_receiver` tells whose it was.
     """
     for receiver in signal._receivers(sender, Moment.IN_TRANSACTION):
-        with blamed(receiver, signal.name):
+        with blamed(receiver, signal.name), _watched(receiver):
             refuse_awaitable(signal._call(receiver, sender, arguments), receiver, signal.name)
 
 

@@ -75,6 +75,15 @@ class Target:
         return self.owner if self.last.embedded else self.last
 
     @property
+    def first(self) -> tuple[type[Any], Any] | None:
+        """The class and the stored id of the document that the path begins with, if it says so."""
+        step = self.steps[0]
+        schema = step.schema
+        if step.id is None or schema.pk is None or schema.id_field != schema.pk:
+            return None
+        return schema.model, schema.fields[schema.pk].to_mongo(step.value)
+
+    @property
     def arguments(self) -> list[str]:
         """The parts of the URL, as `pre_` signals show them."""
         return [step.argument for step in self.steps]

@@ -27,10 +27,10 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from bzz.capture import Unit, current_unit
 from bzz.errors import Superseded, TooLarge, Unavailable, Undecided
 from bzz.recording import Recorder
 from bzz.settling import settle, settled
+from bzz.unit import Batch, Unit, current_unit
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ def _repeatedly(
         deadline.check()
         try:
             with client.start_session() as session:
-                unit = new_unit(session=session)
+                unit = new_unit(Batch(session))
                 with transaction(unit, deadline):
                     value = work(unit)
                 return value, unit
@@ -125,7 +125,7 @@ def _repeatedly(
             last = error
         pause = next(pauses)
         if deadline.remaining <= pause:
-            raise _given_up(last, deadline) from last
+            raise given_up(last, deadline) from last
         # Waiting is what spreads colliding writers out; full jitter, as the driver's own.
         time.sleep(random.uniform(0, pause))
 
@@ -138,10 +138,11 @@ def _pauses() -> Iterator[float]:
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
-def _given_up(last: BaseException, deadline: Deadline) -> Unavailable:
+def given_up(last: BaseException, deadline: Deadline) -> Unavailable:
+    """What to raise when the deadline is passed, and `last` was why the last attempt failed."""
     *_, first = chain(last)
-    if _is_silence(first):
-        return _unanswered(first)
+    if is_silence(first):
+        return unanswered(first)
     if _code(first) == _NO_SUCH_TRANSACTION:
         return Unavailable(
             f"For {deadline.seconds:g} s the database ended each transaction before its commit: "
@@ -170,14 +171,15 @@ def transaction(unit: Unit, deadline: Deadline) -> Iterator[None]:
             yield
             _check(unit)
             settle(unit)
+            unit.batch.flush()
             _check(unit)
     except BaseException as error:
-        _abort(session)
-        outcome = _outcome(_first(unit, error, earlier), earlier)
+        abort(session)
+        outcome = outcome_of(_first(unit, error, earlier), earlier)
         if outcome is error:
             raise
         raise outcome from error
-    _commit(session, deadline)
+    commit(session, deadline)
 
 
 def _check(unit: Unit) -> None:
@@ -192,14 +194,19 @@ def _first(unit: Unit, error: BaseException, earlier: BaseException | None) -> B
     return unit.failure if missing and unit.failure is not None else error
 
 
-def _abort(session: Any) -> None:
+def abort(session: Any) -> None:
+    """Take back what the session's transaction did; nothing when it has none."""
     # The time of the unit may be spent; an abort that is not sent leaves its locks for a minute.
     with pymongo.timeout(1):
         if session.in_transaction:
             session.abort_transaction()
 
 
-def _commit(session: Any, deadline: Deadline) -> None:
+def commit(session: Any, deadline: Deadline) -> None:
+    """Commit the session's transaction, again until its outcome is known.
+
+    Raises `Undecided` when it is not by the deadline; what else the database says against it.
+    """
     for pause in _pauses():
         try:
             with pymongo.timeout(max(deadline.remaining, 0.01)):
@@ -207,7 +214,7 @@ def _commit(session: Any, deadline: Deadline) -> None:
             return
         except PyMongoError as error:
             if not error.has_error_label("UnknownTransactionCommitResult"):
-                _abort(session)
+                abort(session)
                 raise
             if deadline.remaining:
                 time.sleep(min(random.uniform(0, pause), deadline.remaining))
@@ -220,15 +227,15 @@ def _commit(session: Any, deadline: Deadline) -> None:
             ) from error
 
 
-def _outcome(error: BaseException, earlier: BaseException | None) -> BaseException:
+def outcome_of(error: BaseException, earlier: BaseException | None = None) -> BaseException:
     """What to raise for an error that ended a transaction before its commit."""
     if is_transient(error, earlier):
         return error
     for each in chain(error, earlier):
         if isinstance(each, DocumentTooLarge) or _code(each) in _TOO_LARGE:
             return TooLarge(f"A document, or the event of its change, is too large: {said(each)}")
-        if _is_silence(each):
-            return _unanswered(each)
+        if is_silence(each):
+            return unanswered(each)
     return error
 
 
@@ -246,11 +253,20 @@ def is_transient(error: BaseException, earlier: BaseException | None = None) -> 
     )
 
 
-def _is_silence(error: BaseException) -> bool:
+def is_conflict(error: BaseException) -> bool:
+    """Whether another writer of the same documents was in the way."""
+    return any(
+        isinstance(each, Superseded) or _code(each) == _WRITE_CONFLICT for each in chain(error)
+    )
+
+
+def is_silence(error: BaseException) -> bool:
+    """Whether the server did not answer, or not in time."""
     return isinstance(error, PyMongoError) and (isinstance(error, _SILENT) or error.timeout)
 
 
-def _unanswered(error: BaseException) -> Unavailable:
+def unanswered(error: BaseException) -> Unavailable:
+    """What to raise when it did not."""
     return Unavailable(f"The database did not answer in time; nothing was stored: {said(error)}")
 
 

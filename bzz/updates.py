@@ -11,9 +11,9 @@ from typing import Any
 from bson import DBRef
 from mongoengine import EmbeddedDocumentField, GenericEmbeddedDocumentField
 
-from bzz.capture import Write
 from bzz.recording import State, recorder_of
 from bzz.schema import schema_of
+from bzz.unit import Write
 from bzz.values import same
 
 

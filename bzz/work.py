@@ -13,8 +13,9 @@ from typing import Any
 from bson import DBRef
 
 from bzz.assignment import Input, assign, build
-from bzz.capture import Source, Unit, Write
+from bzz.codec import represent
 from bzz.documents import (
+    begin,
     create,
     delete,
     instance_query,
@@ -32,7 +33,9 @@ from bzz.preconditions import Precondition
 from bzz.query import ListQuery
 from bzz.recording import Head, Model, recorder_of
 from bzz.schema import Relation, Schema, schema_of
+from bzz.source import Source
 from bzz.targets import Step, Target
+from bzz.unit import Unit, Write
 from bzz.values import encoded
 
 
@@ -60,7 +63,21 @@ class Outcome:
     created: bool = False
 
 
-Job = Callable[[Unit], Outcome]
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What is known of a write once it is stored.
+
+    `shown` is the item as JSON-ready values, `version` that of the document which carries it:
+    None for a model without history.
+    """
+
+    outcome: Outcome
+    unit: Unit
+    shown: Any
+    version: int | None
+
+
+Work = Callable[[Unit], Outcome]
 
 
 class Worker:
@@ -251,6 +268,7 @@ class Worker:
         instance = build(schema.model, given)
         instance.pk = schema.fields[str(schema.pk)].to_python(write.id)
         instance._created = True
+        begin(unit, instance)
         instance.save()
         return Outcome(instance, unit.announce("update", instance))
 
@@ -287,6 +305,34 @@ class Worker:
         model = relation.target
         gone = _id_key(model, item.pk)
         return [each for each in present if _id_key(model, reference_id(each)) != gone]
+
+
+def written(unit: Unit, outcome: Outcome) -> Written:
+    """What is to be answered for an outcome, once its unit is settled."""
+    return Written(outcome, unit, _shown(outcome), _version_after(unit, outcome.document))
+
+
+def _version_after(unit: Unit, write: Write) -> int | None:
+    if write.event is not None:
+        return int(write.event.version)
+    recorder = recorder_of(write.model)
+    if recorder is None:
+        return None
+    head = unit.head(write.model, write.id)
+    if head is None:
+        return 0
+    # A write that changed nothing may have found the document written round bzz.
+    return head.version if recorder.matches(head, write.model, write.after) else None
+
+
+def _shown(outcome: Outcome) -> Any:
+    """The item of an outcome as it is stored now, where that is known."""
+    write = outcome.document
+    if outcome.item is None:
+        return None
+    if write.fresh and write.after is not None and outcome.item is write.instance:
+        return represent(instantiate(write.model, write.after))
+    return represent(outcome.item)
 
 
 def current_version(unit: Unit, document: Write) -> int | None:
@@ -327,10 +373,11 @@ def deleted_head(unit: Unit | None, step: Step, handler: Any) -> Head | None:
     pk = document_key(step.schema, step.value)
     if pk is None:
         return None
-    head = recorder.heads(unit, model, [pk])[0]
+    head = recorder.heads(None, model, [pk])[0] if unit is None else unit.head(model, pk)
     if head is None:
         return None
-    if not head.deleted and Source.of(model).find_one(unit, {"_id": pk}) is not None:
+    session = None if unit is None else unit.session
+    if not head.deleted and Source.of(model).find_one(session, {"_id": pk}) is not None:
         return None  # there, and not for this request to see
     state = recorder.last_state(model, pk)
     visible = state is not None and is_visible(model, state, step.value, handler)

@@ -21,8 +21,10 @@ from mongoengine.context_managers import switch_collection
 from mongoengine.errors import FieldDoesNotExist
 
 from bzz import connection
-from bzz.capture import CapturedCollection, Source, Unit, current_unit, id_key, watch
+from bzz.capture import CapturedCollection, watch
 from bzz.signals import before_commit
+from bzz.source import Source, id_key
+from bzz.unit import Unit, current_unit
 from tests.house import built, new_database, own_receivers, own_registry, raw
 
 

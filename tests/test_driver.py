@@ -11,9 +11,9 @@ from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from bzz.capture import Unit
 from bzz.driver import BoundCollection, BoundDatabase
 from bzz.transactions import Deadline, transaction
+from bzz.unit import Batch, Unit
 from tests.house import new_database
 
 MAJORITY = WriteConcern("majority", j=True)
@@ -33,7 +33,7 @@ def bound(mongod_uri):
 def in_transaction(database, work):
     with (
         database.client.start_session() as session,
-        transaction(Unit(session=session), Deadline()),
+        transaction(Unit(Batch(session)), Deadline()),
     ):
         return work(database["things"])
 

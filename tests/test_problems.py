@@ -50,6 +50,7 @@ KNOWN = [
     (errors.SetupError("No."), 500, "setup"),
     (errors.Unrecorded("No."), 500, "unrecorded"),
     (errors.Unavailable("No."), 503, "unavailable"),
+    (errors.SlowReceiver("No."), 503, "slow-receiver"),
     (errors.Undecided("No."), 503, "undecided"),
     (DeadlineExceeded("No.", started=True), 503, "unavailable"),
 ]

@@ -7,7 +7,6 @@ from bson import DBRef
 from mongoengine import Document, StringField
 
 from bzz import connection
-from bzz.capture import Unit
 from bzz.errors import Unrecorded
 from bzz.settling import settle, settled, signal_arguments
 from bzz.signals import (
@@ -16,6 +15,7 @@ from bzz.signals import (
     post_delete_instance,
     post_update_instance,
 )
+from bzz.unit import Batch, Unit
 from bzz.updates import updated_fields
 from tests.house import built, raw
 
@@ -165,7 +165,7 @@ def test_a_unit_with_a_transaction_is_always_read_again(database):
     with built(), database.client.start_session() as session:
         connection.prepare(Note)
         note = Note(text="a").save()
-        unit = Unit(session=session)
+        unit = Unit(Batch(session))
         with unit.entered():
             unit.announce("update", note)
             settle(unit)

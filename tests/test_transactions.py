@@ -22,9 +22,9 @@ from pymongo.errors import (
 )
 
 from bzz import connection
-from bzz.capture import Unit, current_unit
 from bzz.errors import Conflict, Superseded, TooLarge, Unavailable, Undecided
 from bzz.transactions import Deadline, chain, is_transient, run, said, transaction
+from bzz.unit import Unit, current_unit
 from tests.audit.checking import check_histories
 from tests.house import built, elsewhere, failing, raw, stored
 

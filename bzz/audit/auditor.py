@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -20,13 +20,15 @@ from bzz.audit.history import History
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
 from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
-from bzz.capture import Source, Unit, Write, current_unit, id_key, watch
+from bzz.capture import watch
 from bzz.errors import BadRequest, Conflict, SetupError, Unavailable
 from bzz.recording import Head, Model, Past, Recorder, State, record_with, recorders
 from bzz.settling import SIGNAL_OF, settled, signal_arguments
 from bzz.signals import announce, before_commit
+from bzz.source import Source, id_key
 from bzz.transactions import DEADLINE, Deadline, is_transient, said, transaction
 from bzz.transactions import run as run_unit
+from bzz.unit import Batch, Unit, Write, current_unit
 from bzz.values import Hidden
 
 T = TypeVar("T")
@@ -163,7 +165,7 @@ class Auditor:
                 yield
         else:
             with self._client.start_session() as session:
-                unit = Unit(session=session, contexts=contexts, announce_all=True)
+                unit = Unit(Batch(session), contexts=contexts, announce_all=True)
                 try:
                     with transaction(unit, Deadline(self._deadline)):
                         yield
@@ -232,7 +234,12 @@ class Auditor:
 
     def _record(self, sender: Model, writes: list[Write]) -> None:
         if self._recorder is not None:
-            self._recorder.record(self.tracked_as(sender), writes)
+            self._recorder.record(self, self.tracked_as(sender), writes)
+
+    def append(self, events: Sequence[Any], session: Any) -> None:
+        """Store the events that were made in one transaction."""
+        if self._recorder is not None:
+            self._recorder.append(events, session)
 
     async def describe(self, handler: Any, reason: str | None = None) -> Context:
         """Who makes a request's writes, and why; `reason` wins over the header's.

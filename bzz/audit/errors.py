@@ -45,11 +45,15 @@ class ReplayError(AuditError):
 
 
 class VersionTaken(AuditError):
-    """Another writer has appended `version` to `stream` since the caller looked."""
+    """Another writer has appended `version` to `stream` since the caller looked.
 
-    def __init__(self, stream: str, version: int) -> None:
+    `index` is the place of the event among those that were to be stored together.
+    """
+
+    def __init__(self, stream: str, version: int, *, index: int = 0) -> None:
         self.stream = stream
         self.version = version
+        self.index = index
         super().__init__(
             f"Another writer has stored version {version} in stream {stream!r}; "
             "read the document again and repeat the write."

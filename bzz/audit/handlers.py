@@ -27,7 +27,6 @@ from bzz.audit.events import Event, Operation
 from bzz.audit.restoring import Plan, carry_out, plan_restore
 from bzz.audit.store import letter_of
 from bzz.audit.views import show_changes, show_event, show_state
-from bzz.capture import Source, Unit
 from bzz.documents import instantiate
 from bzz.errors import BadRequest, Conflict, FieldError, Gone, InvalidInput, NotFound
 from bzz.jsontext import MAX_DEPTH
@@ -39,7 +38,9 @@ from bzz.resource import Resource
 from bzz.routes import Route, Routes
 from bzz.schema import REFERENCES, Field, Schema, schema_of
 from bzz.signals import ask, pre_create_instance, pre_get_instance, pre_update_instance
+from bzz.source import Source
 from bzz.targets import Step, Target, parse_target, segments_of
+from bzz.unit import Unit
 from bzz.work import Outcome, Worker, current_version
 
 if TYPE_CHECKING:
@@ -216,19 +217,18 @@ class HistoryHandler(MongoEngineRestHandler):
             write = carry_out(unit, plan)
             return Outcome(write.instance, write, created=True)
 
-        outcome, unit, shown = await self.run_write(target, job, reason=order.reason)
+        done = await self.run_write(target, job, reason=order.reason)
         if order.dry_run:
             self.respond({"changes": show_changes(plans[0].changes, step.schema)})
             return
-        await self.announce_writes(unit)
-        number = self.version_after(outcome)
-        if number is not None:
-            self.set_header("Etag", etag(number))
-        if outcome.created and outcome.document.event is not None:
+        await self.announce_writes(done.unit)
+        if done.version is not None:
+            self.set_header("Etag", etag(done.version))
+        if done.outcome.created and done.outcome.document.event is not None:
             self.set_status(201)
-            path = self.resource.path(step.id or "", self.auditor.segment(), str(number))
+            path = self.resource.path(step.id or "", self.auditor.segment(), str(done.version))
             self.set_header("Location", path)
-        self.respond(shown)
+        self.respond(done.shown)
 
     def _key(self, step: Step) -> tuple[Any, bool]:
         """The key of the document, and whether it is there."""

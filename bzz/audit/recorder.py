@@ -18,9 +18,9 @@ from bzz.audit.events import SYSTEM, Context, Event, Intent, Operation, State
 from bzz.audit.replay import fold
 from bzz.audit.store import HistoryStore
 from bzz.audit.tracking import Tracked
-from bzz.capture import Unit, Write
 from bzz.errors import Superseded, Unavailable
-from bzz.recording import Head
+from bzz.recording import Head, Recorder
+from bzz.unit import Unit, Write
 
 Clock = Callable[[], datetime]
 
@@ -38,28 +38,33 @@ class WriteRecorder:
         self._store = store
         self._clock = clock
 
-    def record(self, tracked: Tracked, writes: Sequence[Write]) -> None:
-        """Append the events of all changed `writes` of one model.
+    def record(self, recorder: Recorder, tracked: Tracked, writes: Sequence[Write]) -> None:
+        """Make the events of all changed `writes` of one model, and leave them to be appended.
 
-        Each write gets its event; one that changed only what is excluded gets none.  Raises
-        `Superseded` when another writer has appended to a stream in the meantime, and
-        `Unavailable` when the events cannot be stored.
+        Each write gets its event; one that changed only what is excluded gets none.
+        `recorder` is whose `append` is called with them, with all others of the transaction.
         """
         unit = writes[0].unit
         time = self._clock()
         self._read_heads(unit, tracked, writes)
-        made = [(write, self._events(unit, tracked, write, time)) for write in writes]
-        events = [event for _, each in made for event in each]
-        if events:
-            self._append(events, unit)
-        for write, each in made:
-            write.record(each[-1] if each else None)
+        for write in writes:
+            events = self._events(unit, tracked, write, time)
+            for event in events:
+                unit.batch.defer(recorder, event, unit)
+            if events:
+                unit.batch.set_head(write.source.key(write.id), head_after(events[-1]))
+            write.record(events[-1] if events else None)
 
-    def _append(self, events: Sequence[Event], unit: Unit) -> None:
+    def append(self, events: Sequence[Event], session: Any) -> None:
+        """Store events in their writes' own transaction.
+
+        Raises `Superseded` when another writer has appended to a stream in the meantime, and
+        `Unavailable` when the events cannot be stored.
+        """
         try:
-            self._store.append(events, session=unit.session)
+            self._store.append(events, session=session)
         except VersionTaken as error:
-            raise Superseded(str(error)) from error
+            raise Superseded(str(error), index=error.index) from error
         except EventNotStored as error:
             raise Unavailable(
                 f"The event could not be stored, so the write was refused: {error}"
@@ -122,6 +127,7 @@ class WriteRecorder:
             return None
         else:
             operation, version = Operation.EXTERNAL, head.version + 1
+            unit.batch.flush()  # the stream's last event may still be waiting
             recorded = fold(
                 self._store.events(
                     tracked.stream, document_id, model=tracked.name, session=unit.session
@@ -163,6 +169,16 @@ class WriteRecorder:
             schema=tracked.schema,
             **rest,
         )
+
+
+def head_after(event: Event) -> Head:
+    """What is to be known of a stream's last event."""
+    return Head(
+        version=event.version,
+        deleted=event.gone,
+        time=event.time,
+        facts={"h": event.digest, "z": event.salt},
+    )
 
 
 def is_state_of(head: Head, state: State | None) -> bool:

@@ -16,11 +16,12 @@ import bson
 from bzz.audit.diff import Change, changes_between, parse, pointer
 from bzz.audit.events import Intent, State
 from bzz.audit.tracking import Tracked
-from bzz.capture import Source, Unit, Write, current_unit
-from bzz.documents import create, instantiate
+from bzz.documents import begin, create, instantiate
 from bzz.errors import BzzError, Conflict, FieldError, InvalidInput, Unreadable
 from bzz.recording import Model
 from bzz.schema import Schema, schema_of
+from bzz.source import Source
+from bzz.unit import Unit, Write, current_unit
 from bzz.values import ABSENT, EXACT, encoded, same
 from bzz.work import current_version
 
@@ -85,6 +86,7 @@ def plan_restore(
     """
     current = unit.load(model, {"_id": history.document_id})
     before = None if current is None else current.before
+    unit.batch.flush()  # the version may be one that this transaction has just made
     state = history.state_at(version, session=unit.session)
     if fields is not None:
         state = _only(schema_of(model), fields, state, before)
@@ -101,6 +103,7 @@ def carry_out(unit: Unit, plan: Plan) -> Write:
     if plan.current is None:
         write = create(unit, document)
     else:
+        begin(unit, document)
         document.save()
         write = unit.announce("update", document)
     _put_back(unit, write, plan.target, intended)

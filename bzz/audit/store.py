@@ -110,12 +110,13 @@ class HistoryStore:
             else:
                 self._inside.insert_many(documents, **options)
         except DuplicateKeyError as error:
-            raise VersionTaken(events[0].stream, events[0].version) from error
+            raise _taken(events, 0) from error
         except OperationFailure as error:
             if error.has_error_label("TransientTransactionError"):
                 raise
-            if _has_duplicate(error):
-                raise VersionTaken(events[0].stream, events[0].version) from error
+            index = _duplicate(error)
+            if index is not None:
+                raise _taken(events, index) from error
             raise EventNotStored(_said(error)) from error
 
     # Reading
@@ -195,8 +196,16 @@ class HistoryStore:
 _DUPLICATE_KEY = 11000
 
 
-def _has_duplicate(error: OperationFailure) -> bool:
-    return any(each.get("code") == _DUPLICATE_KEY for each in _write_errors(error))
+def _taken(events: Sequence[Event], index: int) -> VersionTaken:
+    return VersionTaken(events[index].stream, events[index].version, index=index)
+
+
+def _duplicate(error: OperationFailure) -> int | None:
+    """Which document of a bulk insert has a key that is taken; None when that is not why."""
+    for each in _write_errors(error):
+        if each.get("code") == _DUPLICATE_KEY:
+            return int(each["index"])
+    return None
 
 
 def _said(error: OperationFailure) -> str:

@@ -19,7 +19,6 @@ from pymongo.errors import InvalidOperation
 
 from bzz.audit import Actor, Auditor
 from bzz.audit.errors import ContextError
-from bzz.capture import current_unit
 from bzz.errors import Conflict, SetupError, Unavailable
 from bzz.recording import recorder_of
 from bzz.signals import (
@@ -27,6 +26,7 @@ from bzz.signals import (
     post_delete_instance,
     post_update_instance,
 )
+from bzz.unit import current_unit
 from tests.audit.checking import check_histories
 from tests.house import (
     built,
