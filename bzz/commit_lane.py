@@ -211,25 +211,27 @@ class CommitLane:
 
     def _serve(self, stuck: Attempt | None) -> None:
         client = self.client
-        if client is not None and stuck is not None:
+        if client is None:
+            self._thread = None
+            return
+        if stuck is not None:
             stuck.kill(client)
-        del client
-        while (members := self._take()) is not None:
-            client = self.client
-            if client is not None:
+        # One session for all transactions: beginning the next one ends, on the server, one whose
+        # commit or abort has not arrived.  Else its documents stay locked for a minute or more.
+        with client.start_session() as session:
+            while (members := self._take()) is not None:
                 try:
-                    self._run(client, members)
+                    self._run(session, members)
                 except Lost:
                     return  # another thread has taken the lane over meanwhile
-            del client
 
-    def _run(self, client: Any, members: list[Member]) -> None:
+    def _run(self, session: Any, members: list[Member]) -> None:
         """Bring members to their ends, together as far as that goes."""
         alone: list[Member] = []
-        members = [each for each in members if _is_prepared(client, each)]
+        members = [each for each in members if _is_prepared(session.client, each)]
         while members := [each for each in members if self._is_awaited(each)]:
             try:
-                self._attempt(client, members)
+                self._attempt(session, members)
                 self._bound = min(self._bound + 1, self._most)
                 break
             except Lost:
@@ -241,7 +243,7 @@ class CommitLane:
                     each.fail(error)
                 break
         for each in alone:
-            self._run(client, [each])
+            self._run(session, [each])
 
     def _after(self, aborted: Aborted, members: list[Member], alone: list[Member]) -> list[Member]:
         """Who is to run again at once; the others are answered, postponed or put into `alone`."""
@@ -262,8 +264,10 @@ class CommitLane:
     def _after_nobodys_fault(
         self, error: BaseException, members: list[Member], alone: list[Member]
     ) -> list[Member]:
-        passes = is_transient(error) or is_of_the_connection(error)
-        if not passes and len(members) > 1 and not isinstance(error, Undecided):
+        # What may be stored already must not be run again, whatever has left it undecided.
+        undecided = isinstance(error, Undecided)
+        passes = not undecided and (is_transient(error) or is_of_the_connection(error))
+        if not passes and len(members) > 1 and not undecided:
             alone.extend(members)  # one of them it must be
             return []
         for each in members:
@@ -277,27 +281,26 @@ class CommitLane:
     def _is_awaited(member: Member) -> bool:
         return not member.abandoned
 
-    def _attempt(self, client: Any, members: list[Member]) -> None:
+    def _attempt(self, session: Any, members: list[Member]) -> None:
         """One transaction with all members; answers them.  Raises `Aborted`."""
-        with client.start_session() as session:
-            attempt = Attempt(session, members)
-            with self._changed:
-                self._current = attempt
-            session.start_transaction(**transaction_options())
-            try:
-                attempt.run()
-                self._close(attempt)
-            except BaseException as error:
-                abort(session)
-                if attempt.lost:
-                    raise Lost from error
-                raise attempt.blame(error) from error
-            try:
-                commit(session, attempt.deadline)
-            except PyMongoError as error:
-                raise Aborted(None, error) from error
-            except Undecided as error:
-                raise Aborted(None, error) from error
+        attempt = Attempt(session, members)
+        with self._changed:
+            self._current = attempt
+        session.start_transaction(**transaction_options())
+        try:
+            attempt.run()
+            self._close(attempt)
+        except BaseException as error:
+            abort(session)
+            if attempt.lost:
+                raise Lost from error
+            raise attempt.blame(error) from error
+        try:
+            commit(session, attempt.deadline)
+        except PyMongoError as error:
+            raise Aborted(None, error) from error
+        except Undecided as error:
+            raise Aborted(None, error) from error
         for each in members:
             each.deliver()
 
