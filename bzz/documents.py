@@ -34,6 +34,11 @@ def instance_query(model: Model, document_id: Any, handler: Any) -> dict[str, An
     hook = getattr(model, "get_instance_queryset", None)
     if hook is not None:
         queryset = hook(model, queryset, document_id, handler)
+    elif schema.pk is not None and schema.id_field == schema.pk:
+        # What the filter below would come to, for a tenth of its time.
+        own = queryset._query
+        if "_id" not in own:
+            return {"_id": schema.fields[schema.pk].prepare_query_value(None, document_id), **own}
     query: dict[str, Any] = queryset.filter(**{str(schema.id_field): document_id})._query
     return query
 

@@ -73,6 +73,7 @@ from bzz.work import (
     deleted_head,
     document_key,
     missing,
+    show_state,
     written,
 )
 
@@ -144,7 +145,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         if audit is not None:
             record_with(audit, model)
             _check_segment(resource, audit.segment())
-            routes.extend(audit.routes(handler, resource))
+            routes.extend(audit.routes_beside(handler, resource))
         pattern = rf"{re.escape(resource.root)}(?:/.*)?"
         routes.append(Route(pattern, handler, {"resource": resource}))
         return routes
@@ -287,14 +288,16 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
     def _look_up(self, step: Step) -> tuple[Any, Any, Head | None, int | None]:
         model = step.schema.model
         recorder = recorder_of(model)
-        head = None
+        query = instance_query(model, step.value, self)
+        head, pk = None, None
         if recorder is not None:
             recorder.prepare()
             pk = document_key(step.schema, step.value)
-            # Before the document: the tag may be too old, never too new.
-            head = None if pk is None else recorder.heads(None, model, [pk])[0]
-        query = instance_query(model, step.value, self)
-        state = Source.of(model).find_one(None, query)
+        if recorder is None or pk is None:
+            state = Source.of(model).find_one(None, query)
+        else:
+            # The event before the document: the tag may be too old, never too new.
+            head, state = recorder.look(model, pk, query)
         if state is None:
             error = missing(None, step, self)
             # As in history_key: what is not gone may have come back meanwhile.
@@ -329,7 +332,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
 
         def read() -> tuple[Any, Any]:
             past = self.read_past(target.last, at)
-            return past, represent(instantiate(model, past.state))
+            return past, show_state(model, past.state)
 
         past, shown = await self.off_loop(read)
         self.set_header("Memento-Datetime", format_timestamp(past.time))

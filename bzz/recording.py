@@ -65,6 +65,14 @@ class Recorder(Protocol):
         Read within the transaction of `unit`, or outside of any.
         """
 
+    def look(
+        self, model: Model, document_id: Any, query: Mapping[str, Any]
+    ) -> tuple[Head | None, State | None]:
+        """The last event of a document, and what `query` finds of it, read in this order.
+
+        None for what is not there.  Outside of any transaction.
+        """
+
     def append(self, events: Sequence[Any], session: Any) -> None:
         """Store the events that were made in one transaction, all or none.
 
@@ -88,7 +96,7 @@ class Recorder(Protocol):
         moment after a delete.
         """
 
-    def routes(self, handler: type[Any], resource: Any) -> list[Any]:
+    def routes_beside(self, handler: type[Any], resource: Any) -> list[Any]:
         """The routes that stand beside the model's own."""
 
     def segment(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from bson import DBRef
 
 from bzz.assignment import Input, assign, build
-from bzz.codec import represent
+from bzz.codec import plain, represent
 from bzz.documents import (
     begin,
     create,
@@ -31,7 +31,7 @@ from bzz.listing import Page, run_items
 from bzz.listing import run as run_list
 from bzz.preconditions import Precondition
 from bzz.query import ListQuery
-from bzz.recording import Head, Model, recorder_of
+from bzz.recording import Head, Model, State, recorder_of
 from bzz.schema import Relation, Schema, schema_of
 from bzz.source import Source
 from bzz.targets import Step, Target
@@ -333,6 +333,16 @@ def _shown(outcome: Outcome) -> Any:
     if write.fresh and write.after is not None and outcome.item is write.instance:
         return represent(instantiate(write.model, write.after))
     return represent(outcome.item)
+
+
+def show_state(model: Model, state: State) -> Any:
+    """A past state as the document it was; as it was stored when today's model cannot load it."""
+    try:
+        return represent(instantiate(model, state))
+    except Unreadable:
+        schema = schema_of(model)
+        content = {schema.name_of(name): plain(value) for name, value in state.items()}
+        return {"id": schema.format_id(state["_id"]), **content}
 
 
 def current_version(unit: Unit, document: Write) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -275,6 +275,22 @@ class Auditor:
         found = {id_key(each["d"]): _head(each) for each in stored}
         return [found.get(id_key(each)) for each in wanted]
 
+    def look(
+        self, model: Model, document_id: Any, query: Mapping[str, Any]
+    ) -> tuple[Head | None, State | None]:
+        """The last event of a document, and what `query` finds of it, read in this order."""
+        source = Source.of(model)
+        if self.store.reaches(source.collection) and query.keys() <= {"_id", "_cls"}:
+            stored, state = self.store.look(
+                self.tracked_as(model).stream,
+                source.exact(document_id),
+                source.collection.name,
+                {**query, "_id": source.exact(query["_id"])},
+            )
+            return None if stored is None else _head(stored), state
+        [head] = self.heads(None, model, [document_id])
+        return head, source.find_one(None, query)
+
     def matches(self, head: Head, model: Model, state: State | None) -> bool:
         """Whether `state` is what the document was after the event of `head`."""
         return is_state_of(head, self.tracked_as(model).redaction.strip(state))
@@ -292,7 +308,7 @@ class Auditor:
         """A document as it was at a version (digits) or a time (RFC 3339)."""
         return self._history(model, document_id).past(at)
 
-    def routes(self, handler: type[Any], resource: Any) -> list[Any]:
+    def routes_beside(self, handler: type[Any], resource: Any) -> list[Any]:
         """The history routes of a model, on the handler class that serves the model."""
         if resource.model not in self._tracked:
             self.track(resource.model)

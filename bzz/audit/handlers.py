@@ -26,7 +26,7 @@ from bzz.audit.errors import (
 from bzz.audit.events import Event, Operation
 from bzz.audit.restoring import Plan, carry_out, plan_restore
 from bzz.audit.store import letter_of
-from bzz.audit.views import show_changes, show_event, show_state
+from bzz.audit.views import show_changes, show_event
 from bzz.documents import instantiate
 from bzz.errors import BadRequest, Conflict, FieldError, Gone, InvalidInput, NotFound
 from bzz.jsontext import MAX_DEPTH
@@ -41,7 +41,7 @@ from bzz.signals import ask, pre_create_instance, pre_get_instance, pre_update_i
 from bzz.source import Source
 from bzz.targets import Step, Target, parse_target, segments_of
 from bzz.unit import Unit
-from bzz.work import Outcome, Worker, current_version
+from bzz.work import Outcome, Worker, current_version, show_state
 
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor

@@ -148,6 +148,34 @@ class HistoryStore:
             )
         )
 
+    def reaches(self, collection: Any) -> bool:
+        """Whether `look` can read a collection: it stands in the same real database."""
+        return self._real and bool(collection.database.name == self._database.name)
+
+    def look(
+        self, stream: str, document_id: Any, collection: str, query: dict[str, Any]
+    ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """The last event of a document (as `heads`), then what `query` finds in a collection.
+
+        One command: each answer of the API to a GET needs both.
+        """
+        found = self._outside.aggregate(
+            [
+                {"$match": {"s": stream, "d": document_id}},
+                {"$sort": {"v": DESCENDING}},
+                {"$limit": 1},
+                {"$project": {"_id": 0, "head": {name: f"${name}" for name in _HEAD}}},
+                {"$unionWith": {"coll": collection, "pipeline": [{"$match": query}]}},
+            ]
+        )
+        head = state = None
+        for each in found:
+            if "_id" in each:  # no document is stored without one
+                state = each
+            else:
+                head = each["head"]
+        return head, state
+
     def events(
         self,
         stream: str,

@@ -6,12 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from bzz.audit.diff import Change, parse, pointer
-from bzz.audit.events import Actor, Event, Request, State
-from bzz.codec import plain, represent
-from bzz.documents import instantiate
-from bzz.errors import Unreadable
-from bzz.recording import Model
-from bzz.schema import Schema, schema_of
+from bzz.audit.events import Actor, Event, Request
+from bzz.codec import plain
+from bzz.schema import Schema
 from bzz.values import ABSENT
 
 
@@ -46,16 +43,6 @@ def show_actor(actor: Actor) -> dict[str, Any]:
 def show_changes(changes: Iterable[Change], schema: Schema) -> list[dict[str, Any]]:
     """Changes as the API shows them: an absent `from` or `to` is left out."""
     return [_show_change(change, schema) for change in changes]
-
-
-def show_state(model: Model, state: State) -> Any:
-    """A past state as the document it was; as it was stored when today's model cannot load it."""
-    try:
-        return represent(instantiate(model, state))
-    except Unreadable:
-        schema = schema_of(model)
-        content = {schema.name_of(name): plain(value) for name, value in state.items()}
-        return {"id": schema.format_id(state["_id"]), **content}
 
 
 def _show_change(change: Change, schema: Schema) -> dict[str, Any]:

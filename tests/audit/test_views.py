@@ -16,9 +16,10 @@ from mongoengine import (
 )
 
 from bzz.audit import Actor, Change, Event, Operation, Request
-from bzz.audit.views import show_actor, show_changes, show_event, show_state
+from bzz.audit.views import show_actor, show_changes, show_event
 from bzz.schema import schema_of
 from bzz.values import ABSENT
+from bzz.work import show_state
 from tests.house import own_registry
 
 KEY = ObjectId("0123456789abcdef01234567")
