@@ -7,129 +7,22 @@ queues and threads.
 
 from __future__ import annotations
 
-import contextvars
-import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
-from functools import cached_property
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
 from bzz.errors import Superseded
+from bzz.member import Member
 from bzz.receivers import describe_receiver
-from bzz.recording import Model, Recorder
-from bzz.settling import is_alone, read_together, settle
-from bzz.source import Source
+from bzz.recording import Model
+from bzz.sessions import kill
+from bzz.settling import read_together, settle
+from bzz.source import Key, Source
 from bzz.transactions import Deadline, chain, is_conflict, is_silence, outcome_of
 from bzz.unit import Batch, Unit
-
-T = TypeVar("T")
-
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.005, 0.5, 1.5
-
-
-class Stage(Enum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    COMMITTING = "committing"
-
-
-@dataclass(eq=False, kw_only=True)
-class Job:
-    """One write as it is handed to the lane.
-
-    Attributes
-    ----------
-    work: called with a new unit for each attempt; loads, applies, saves.
-    finish: called with the value of `work` once the unit is settled; gives what the caller of
-        the lane gets.  Still in the transaction.
-    first: the class and the id (as stored) of the document that `work` loads first, if known:
-        writes to one document queue behind each other, and first loads are read together.
-    models: the classes whose documents are written; their receivers decide what may run
-        together.
-    size: bytes that came in.
-    """
-
-    work: Callable[[Unit], Any]
-    finish: Callable[[Unit, Any], Any]
-    models: frozenset[Model]
-    first: tuple[Model, Any] | None = None
-    contexts: Mapping[Recorder, object] = field(default_factory=dict)
-    handler: Any = None
-    deadline: Deadline = field(default_factory=Deadline)
-    size: int = 0
-
-
-class Member:
-    """A job in the lane: where it is, and how it ended."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.context = contextvars.copy_context()
-        self.future: Future[Any] = Future()
-        self.stage = Stage.WAITING
-        self.abandoned = False
-        self.attempts = 0
-        self.unit: Unit | None = None
-        self.result: Any = None
-        self.refusal: Exception | None = None
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether it is settled before another member runs."""
-        return any(map(is_alone, self.job.models))
-
-    @cached_property
-    def key(self) -> tuple[Model, bytes] | None:
-        """Names the document that it loads first."""
-        if self.job.first is None:
-            return None
-        model, document_id = self.job.first
-        return model, Source.of(model).key(document_id)[1]
-
-    def begin(self, batch: Batch) -> None:
-        """Forget an earlier attempt."""
-        job = self.job
-        self.unit = Unit(batch, contexts=job.contexts, handler=job.handler)
-        self.result, self.refusal = None, None
-
-    def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Call a function in the member's own context, with its unit and the session bound."""
-        return self.context.run(self._bound, function, args)
-
-    def _bound(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
-        unit = self.unit
-        if unit is None or unit.session is None:
-            raise RuntimeError("A member runs in a batch.")
-        left = max(self.job.deadline.remaining, 0.001)
-        with unit.entered(), unit.session.bind(end_session=False), pymongo.timeout(left):
-            return function(*args)
-
-    def pause(self) -> float:
-        """How long to stay away after a conflict, in seconds."""
-        return random.uniform(0, min(_FIRST_PAUSE * _GROWTH**self.attempts, _LONGEST_PAUSE))
-
-    def deliver(self) -> None:
-        """Tell the waiting caller how it ended."""
-        if self.refusal is not None:
-            self._set(self.future.set_exception, self.refusal)
-        else:
-            self._set(self.future.set_result, self.result)
-
-    def fail(self, error: BaseException) -> None:
-        """Tell the waiting caller that nothing came of it."""
-        self._set(self.future.set_exception, error)
-
-    def _set(self, setter: Callable[[Any], None], value: Any) -> None:
-        # The caller may have given up in this very moment.
-        with suppress(Exception):
-            setter(value)
 
 
 class Aborted(Exception):
@@ -141,22 +34,35 @@ class Aborted(Exception):
         self.error = error
 
 
-class Lost(Exception):
-    """The thread was stuck in somebody's code for so long that another has taken its place."""
+class Lost(BaseException):
+    """The thread was stuck in somebody's code for so long that another has taken its place.
+
+    No Exception: nobody's code on the way up may take it for an error of its own.
+    """
 
 
 class Attempt:
-    """One try to run the members of a batch in one transaction."""
+    """One try to run the members of a batch in one transaction.
+
+    Attributes
+    ----------
+    deadline: the first of its members' deadlines.
+    last_deadline: the last of them.
+    entered: since when a member's code has been running (`time.monotonic`), if it is.
+    lost: whether another thread has taken the place of the one that runs it.
+    """
 
     def __init__(self, session: Any, members: list[Member]) -> None:
         self.members = members
-        self.deadline = min((each.job.deadline for each in members), key=_left)
+        deadlines = sorted((each.job.deadline for each in members), key=_left)
+        self.deadline, self.last_deadline = deadlines[0], deadlines[-1]
         self._batch = Batch(session, settle=self._settle_early)
         self._member_of: dict[Unit, Member] = {}
         self._running: list[Member] = []
         self._settled: set[Member] = set()
         self._culprit: Member | None = None
-        self._session = session
+        self._failure: BaseException | None = None
+        self._session_id = session.session_id
         self.entered: float | None = None
         self.lost = False
         for each in members:
@@ -169,6 +75,7 @@ class Attempt:
         with pymongo.timeout(max(self.deadline.remaining, 0.001)):
             for wave in _waves(self.members):
                 self._run_wave(wave)
+            self._check()
             self._batch.flush()
 
     def describe(self) -> str:
@@ -179,17 +86,22 @@ class Attempt:
         models = {model.__name__ for each in self._running[-1:] for model in each.job.models}
         return f"A write of {' and '.join(sorted(models)) or 'this model'}"
 
+    @property
+    def running(self) -> list[Member]:
+        """The members whose code is running: more than one where one is settled for another."""
+        return list(self._running)
+
     def kill(self, client: Any) -> None:
         """Let the server end the transaction, so that its locks are free at once."""
-        with suppress(PyMongoError):
-            client.admin.command("killSessions", [self._session.session_id])
+        kill(client, self._session_id)
 
     def blame(self, error: BaseException) -> Aborted:
         """The error with whom it is to be put down to."""
         if isinstance(error, Aborted):
             return error
         culprit = self._culprit
-        if culprit is None and self._batch.at_fault is not None:
+        # Whose event it is, whoever needed it to be there.
+        if self._batch.at_fault is not None:
             culprit = self._member_of[self._batch.at_fault]
         if is_of_the_connection(error):
             culprit = None
@@ -218,9 +130,9 @@ class Attempt:
         for model, members in by_model.items():
             if len(members) == 1:
                 continue  # its own load asks for just what it needs
-            ids = [each.job.first[1] for each in members if each.job.first is not None]
-            self._batch.read(Source.of(model), ids)
-            unit = members[0].unit
+            if not members[0].is_alone:
+                self._batch.read(Source.of(model), _first_ids(members))
+            ids, unit = _first_ids(members), members[0].unit
             if unit is not None:
                 unit.read_heads(model, [each for each in ids if not unit.knows_head(model, each)])
 
@@ -229,13 +141,17 @@ class Attempt:
         try:
             self._in(member, self._do_work, member)
         except Exception as error:
+            self._check()
             if unit is None or unit.begun or unit.failure is not None or _is_of_server(error):
                 self._culprit = self._culprit or member
                 raise
             member.refusal = error
+        self._check()
         if unit is not None and unit.failure is not None:
             self._culprit = self._culprit or member
             raise unit.failure
+        if unit is not None and unit.opaque:
+            self._batch.forget_all()
 
     @staticmethod
     def _do_work(member: Member) -> None:
@@ -258,8 +174,8 @@ class Attempt:
                 self._in(member, self._do_settle, member)
                 if unit.failure is not None:
                     raise unit.failure
-            except Exception:
-                self._culprit = self._culprit or member
+            except Exception as error:
+                self._fail(member, error)
                 raise
         self._batch.release(unit, trusted=not member.is_alone)
 
@@ -275,12 +191,24 @@ class Attempt:
         member = self._member_of[unit]
         if member in self._running:
             # Each waits for the other's end; one of them has to run without the other.
-            self._culprit = self._culprit or member
-            raise Superseded("Two writes of one batch touch each other's documents.")
+            error = Superseded("Two writes of one batch touch each other's documents.")
+            self._fail(member, error)
+            raise error
         if member not in self._settled:
             self._settle_all([member])
 
+    def _fail(self, member: Member, error: Exception) -> None:
+        # It may be raised through the code of another member, which may catch it.
+        self._culprit, self._failure = self._culprit or member, self._failure or error
+
+    def _check(self) -> None:
+        """Raise what has ended the attempt, if somebody caught it."""
+        if self._failure is not None:
+            raise self._failure
+
     def _in(self, member: Member, function: Callable[..., Any], *args: Any) -> None:
+        if self.lost:
+            raise Lost
         self._running.append(member)
         outer, self.entered = self.entered, time.monotonic()
         try:
@@ -298,7 +226,7 @@ def _waves(members: Iterable[Member]) -> Iterator[list[Member]]:
     while rest:
         wave: list[Member] = []
         later: list[Member] = []
-        seen: set[tuple[Model, bytes]] = set()
+        seen: set[Key] = set()
         for each in rest:
             key = each.key
             (later if key is not None and key in seen else wave).append(each)
@@ -306,6 +234,10 @@ def _waves(members: Iterable[Member]) -> Iterator[list[Member]]:
                 seen.add(key)
         yield wave
         rest = later
+
+
+def _first_ids(members: Iterable[Member]) -> list[Any]:
+    return [each.job.first[1] for each in members if each.job.first is not None]
 
 
 def _left(deadline: Deadline) -> float:

@@ -50,6 +50,9 @@ class CapturedCollection(Captured):
 
     def with_options(self, *args: Any, **kwargs: Any) -> CapturedCollection:
         """As PyMongo's; the result is captured too."""
+        # Each `save()` asks for the write concern that the collection has already.
+        if not args and kwargs == {"write_concern": self._collection.write_concern}:
+            return self
         model = self.source.model
         return CapturedCollection(
             model, self._collection.with_options(*args, **kwargs), self.source

@@ -15,20 +15,25 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
 from bzz import connection
-from bzz.attempt import Aborted, Attempt, Job, Lost, Member, Stage, is_of_the_connection
+from bzz.attempt import Aborted, Attempt, Lost, is_of_the_connection
 from bzz.errors import Unavailable, Undecided
-from bzz.recording import Model
+from bzz.member import Job, Member, Stage
+from bzz.sessions import Sessions
+from bzz.source import Key
 from bzz.transactions import (
     abort,
+    chain,
     commit,
     given_up,
     is_conflict,
+    is_silence,
     is_transient,
     transaction_options,
 )
@@ -65,8 +70,10 @@ class CommitLane:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._current: Attempt | None = None
+        # Members of the current batch that are run by themselves, after all others.
+        self._alone: deque[Member] = deque()
         # Documents that another process holds, and until when to leave them alone.
-        self._held: dict[tuple[Model, bytes], float] = {}
+        self._held: dict[Key, float] = {}
 
     @property
     def client(self) -> Any:
@@ -105,9 +112,9 @@ class CommitLane:
                 raise Unavailable(
                     f"{self._longest} writes are waiting already; nothing was stored. Try again."
                 )
-            self._queue.append(member)
             if self._thread is None:
                 self._start()
+            self._queue.append(member)
             self._changed.notify()
 
     def _give_up(self, member: Member) -> Unavailable:
@@ -115,6 +122,8 @@ class CommitLane:
         seconds = f"{member.job.deadline.seconds:g} s"
         with self._changed:
             member.abandoned = True
+            if member.stage is Stage.WAITING and member.hindrance is not None:
+                return given_up(member.hindrance, member.job.deadline)
             if member.stage is Stage.COMMITTING:
                 return Undecided(
                     f"The write was sent, and the database did not confirm it within {seconds}: "
@@ -134,9 +143,9 @@ class CommitLane:
         entered = None if attempt is None else attempt.entered
         if attempt is None or entered is None:
             return ""
-        who = attempt.describe()
+        who, running = attempt.describe(), attempt.running
         lasted = time.monotonic() - entered
-        if lasted >= 0.9 * attempt.deadline.seconds:
+        if running and lasted >= 0.9 * max(each.job.deadline.seconds for each in running):
             self._go_on_without(attempt)
         return f" {who} has held up the writes of this process for {lasted:.1f} s."
 
@@ -145,17 +154,21 @@ class CommitLane:
         if attempt.lost:
             return
         attempt.lost = True
-        # They have waited for it as long as it lasted; the callers of most are gone.
-        for member in attempt.members:
+        running = attempt.running
+        for member in running:
             member.fail(Unavailable(f"{attempt.describe()} did not end; nothing was stored."))
-        self._current = None
+        rest = [each for each in (*attempt.members, *self._alone) if each not in running]
+        for each in rest:
+            each.stage = Stage.WAITING
+        self._queue.extendleft(reversed(rest))
+        self._alone.clear()
+        self._current = self._thread = None
         self._start(attempt)
 
     def _start(self, stuck: Attempt | None = None) -> None:
-        self._thread = threading.Thread(
-            target=self._serve, args=(stuck,), name="bzz-lane", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._serve, args=(stuck,), name="bzz-lane", daemon=True)
+        thread.start()  # may fail; the next write tries again
+        self._thread = thread
 
     def _take(self) -> list[Member] | None:
         """The next batch; None when nothing came for a while."""
@@ -197,15 +210,24 @@ class CommitLane:
                 number, size = number + 1, size + member.job.size
                 yield member
 
-    def _postpone(self, member: Member, *, held: bool) -> None:
-        """Let a member wait for a moment; if its document is `held`, all that want it."""
+    def _postpone(self, members: Iterable[Member], until: float, why: BaseException) -> None:
+        """Let members wait for a moment, to be run again then."""
         with self._changed:
-            until = time.monotonic() + member.pause()
-            member.attempts += 1
-            member.stage = Stage.WAITING
-            if held and member.key is not None:
-                self._held[member.key] = until
-            heapq.heappush(self._later, (until, next(self._count), member))
+            for each in members:
+                each.attempts += 1
+                each.stage = Stage.WAITING
+                each.hindrance = why
+                heapq.heappush(self._later, (until, next(self._count), each))
+
+    def _hold(self, culprit: Member, members: list[Member], why: BaseException) -> list[Member]:
+        """Leave the document of a member alone for a moment; those who do not want it."""
+        key, until = culprit.key, time.monotonic() + culprit.pause()
+        wanting = [each for each in members if each is culprit or (key and each.key == key)]
+        with self._changed:
+            if key is not None:
+                self._held[key] = until
+            self._postpone(wanting, until, why)
+        return [each for each in members if each not in wanting]
 
     # Running ---------------------------------------------------------------------------
 
@@ -216,76 +238,83 @@ class CommitLane:
             return
         if stuck is not None:
             stuck.kill(client)
-        # One session for all transactions: beginning the next one ends, on the server, one whose
-        # commit or abort has not arrived.  Else its documents stay locked for a minute or more.
-        with client.start_session() as session:
+        sessions = Sessions(client)
+        try:
             while (members := self._take()) is not None:
-                try:
-                    self._run(session, members)
-                except Lost:
-                    return  # another thread has taken the lane over meanwhile
+                self._run(sessions, members)
+                del members  # with all that their requests hold, while nothing comes
+            sessions.close()
+        except Lost:
+            pass  # another thread has taken the lane over meanwhile
 
-    def _run(self, session: Any, members: list[Member]) -> None:
+    def _run(self, sessions: Sessions, members: list[Member]) -> None:
         """Bring members to their ends, together as far as that goes."""
-        alone: list[Member] = []
-        members = [each for each in members if _is_prepared(session.client, each)]
-        while members := [each for each in members if self._is_awaited(each)]:
+        self._run_together(sessions, members)
+        while self._alone:
+            self._run_together(sessions, [self._alone.popleft()])
+
+    def _run_together(self, sessions: Sessions, members: list[Member]) -> None:
+        members = [each for each in members if _is_prepared(sessions.client, each)]
+        while members := [each for each in members if not each.abandoned]:
             try:
-                self._attempt(session, members)
+                self._attempt(sessions, members)
                 self._bound = min(self._bound + 1, self._most)
-                break
-            except Lost:
-                raise
+                return
             except Aborted as aborted:
-                members = self._after(aborted, members, alone)
+                members = self._after(aborted, members)
             except Exception as error:  # a bug of ours must not end the lane
                 for each in members:
                     each.fail(error)
-                break
-        for each in alone:
-            self._run(session, [each])
+                return
 
-    def _after(self, aborted: Aborted, members: list[Member], alone: list[Member]) -> list[Member]:
-        """Who is to run again at once; the others are answered, postponed or put into `alone`."""
+    def _after(self, aborted: Aborted, members: list[Member]) -> list[Member]:
+        """Who is to run again at once; the others are answered, postponed or to be run alone."""
         error, culprit = aborted.error, aborted.culprit
         if is_conflict(error):
             self._bound = max(1, self._bound // 2)
         if culprit is None:
-            return self._after_nobodys_fault(error, members, alone)
-        rest = [each for each in members if each is not culprit]
+            return self._after_nobodys_fault(error, members)
         if is_transient(error):
-            self._postpone(culprit, held=True)
-        elif rest:
-            alone.append(culprit)
+            return self._hold(culprit, members, error)
+        rest = [each for each in members if each is not culprit]
+        if rest:
+            self._alone.append(culprit)
         else:
             culprit.fail(error)
         return rest
 
-    def _after_nobodys_fault(
-        self, error: BaseException, members: list[Member], alone: list[Member]
-    ) -> list[Member]:
+    def _after_nobodys_fault(self, error: BaseException, members: list[Member]) -> list[Member]:
         # What may be stored already must not be run again, whatever has left it undecided.
         undecided = isinstance(error, Undecided)
         passes = not undecided and (is_transient(error) or is_of_the_connection(error))
-        if not passes and len(members) > 1 and not undecided:
-            alone.extend(members)  # one of them it must be
+        if len(members) > 1 and not undecided and not any(map(is_silence, chain(error))):
+            for each in members:  # one of them it must be
+                each.stage = Stage.RUNNING  # and no more committing
+                self._alone.append(each)
             return []
         for each in members:
             if passes and each.job.deadline.remaining > _LEAST_TIME:
-                self._postpone(each, held=False)
+                self._postpone([each], time.monotonic() + each.pause(), error)
             else:
                 each.fail(given_up(error, each.job.deadline) if passes else error)
         return []
 
-    @staticmethod
-    def _is_awaited(member: Member) -> bool:
-        return not member.abandoned
-
-    def _attempt(self, session: Any, members: list[Member]) -> None:
+    def _attempt(self, sessions: Sessions, members: list[Member]) -> None:
         """One transaction with all members; answers them.  Raises `Aborted`."""
-        attempt = Attempt(session, members)
-        with self._changed:
-            self._current = attempt
+        with sessions.one() as session:
+            attempt = Attempt(session, members)
+            with self._changed:
+                self._current = attempt
+            try:
+                self._transact(session, attempt)
+            finally:
+                with self._changed:
+                    if self._current is attempt:
+                        self._current = None
+        for each in members:
+            each.deliver()
+
+    def _transact(self, session: ClientSession, attempt: Attempt) -> None:
         session.start_transaction(**transaction_options())
         try:
             attempt.run()
@@ -296,13 +325,10 @@ class CommitLane:
                 raise Lost from error
             raise attempt.blame(error) from error
         try:
-            commit(session, attempt.deadline)
-        except PyMongoError as error:
+            # As long as anybody waits: who waits no longer has been told that it is not decided.
+            commit(session, attempt.last_deadline)
+        except (PyMongoError, Undecided) as error:
             raise Aborted(None, error) from error
-        except Undecided as error:
-            raise Aborted(None, error) from error
-        for each in members:
-            each.deliver()
 
     def _close(self, attempt: Attempt) -> None:
         """From here on nobody may give up and be told that nothing was stored."""
@@ -319,6 +345,8 @@ class CommitLane:
 
 def _is_prepared(client: Any, member: Member) -> bool:
     """Whether what the member's transaction needs is there; it is answered if it cannot be."""
+    if member.abandoned:
+        return False  # looking for a server that is down takes long
     try:
         for model in member.job.models:
             connection.prepare(model)

@@ -43,6 +43,13 @@ def instance_query(model: Model, document_id: Any, handler: Any) -> dict[str, An
     return query
 
 
+def is_open(model: Model) -> bool:
+    """Whether each request may see each document of a class, and finds it by its primary key."""
+    schema = schema_of(model)
+    hooked = getattr(model, "get_instance_queryset", None) is not None
+    return not hooked and schema.id_field == schema.pk and not model.objects._query
+
+
 def list_queryset(model: Model, handler: Any) -> Any:
     """The queryset of all documents that `handler` may see."""
     hook = getattr(model, "get_list_queryset", None)
@@ -52,10 +59,13 @@ def list_queryset(model: Model, handler: Any) -> Any:
 
 def is_visible(model: Model, state: State, document_id: Any, handler: Any) -> bool:
     """Whether a past state would be seen by `handler`; the database's own matching decides."""
-    if getattr(model, "get_instance_queryset", None) is None:
-        return True
-    query = instance_query(model, document_id, handler)
-    return Source.of(model).matches(state, query)
+    return Source.of(model).matches(state, instance_query(model, document_id, handler))
+
+
+def sees_all(model: Model, document_id: Any, handler: Any) -> bool:
+    """Whether `handler` may see the document of this id whatever is in it."""
+    members = {schema_of(model).stored_of(str(schema_of(model).id_field))}
+    return instance_query(model, document_id, handler).keys() <= members
 
 
 def load_document(unit: Unit, model: Model, query: dict[str, Any]) -> Write | None:
@@ -105,22 +115,36 @@ def begin(unit: Unit, instance: Any) -> None:
     MongoEngine's own checks come before its first write, so what they refuse leaves the
     transaction as it is.  What an application's code did before it refused, nobody knows.
     """
-    if has_own_code(type(instance)):
+    model = type(instance)
+    if has_own_code(model):
         unit.begun = True
+    if _has_own(model, _WRITING_HOOKS, _WRITING_SIGNALS):
+        unit.opaque = True
 
 
 def has_own_code(model: Model) -> bool:
     """Whether saving or deleting a document runs code that is not MongoEngine's."""
-    return any(getattr(model, name) is not getattr(Document, name) for name in _HOOKS) or any(
-        signal.has_receivers_for(model) for signal in _MONGOENGINE_SIGNALS
+    return _has_own(model, _HOOKS, _EARLY_SIGNALS)
+
+
+def _has_own(model: Model, hooks: Iterable[str], signals: Iterable[Any]) -> bool:
+    return any(getattr(model, name) is not getattr(Document, name) for name in hooks) or any(
+        signal.has_receivers_for(model) for signal in signals
     )
 
 
-_HOOKS = ("save", "delete", "clean", "validate")
-_MONGOENGINE_SIGNALS = (
+# Where applications write further documents; what checks a document does not.
+_WRITING_HOOKS = ("save", "delete")
+_HOOKS = (*_WRITING_HOOKS, "clean", "validate")
+_EARLY_SIGNALS = (
     mongoengine.signals.pre_save,
     mongoengine.signals.pre_save_post_validation,
     mongoengine.signals.pre_delete,
+)
+_WRITING_SIGNALS = (
+    *_EARLY_SIGNALS,
+    mongoengine.signals.post_save,
+    mongoengine.signals.post_delete,
 )
 
 

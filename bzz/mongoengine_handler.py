@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote
 
 import tornado.web
 from mongoengine import Document
+from pymongo.errors import ConnectionFailure
 from tornado.httputil import format_timestamp
 
 from bzz import connection
@@ -38,10 +39,10 @@ from bzz.jsontext import dumps
 from bzz.listing import Links, Page, links
 from bzz.listing import run as run_list
 from bzz.offload import shared_offload
-from bzz.preconditions import etag, none_match, parse_if_match, require
+from bzz.preconditions import etag, none_match, parse_if_match, read_if_match, require
 from bzz.problems import PROBLEM_JSON, Problem, problem_for
 from bzz.query import ListQuery, parse_list_query, project
-from bzz.recording import Head, Model, Recorder, record_with, recorder_of, recorders
+from bzz.recording import Head, Model, Recorder, family, record_with, recorder_of, recorders
 from bzz.resource import MAX_BODY, Resource
 from bzz.routes import Route, Routes
 from bzz.schema import resource_name as snake_case
@@ -143,8 +144,8 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         )
         routes = Routes()
         if audit is not None:
-            record_with(audit, model)
             _check_segment(resource, audit.segment())
+            record_with(audit, model)
             routes.extend(audit.routes_beside(handler, resource))
         pattern = rf"{re.escape(resource.root)}(?:/.*)?"
         routes.append(Route(pattern, handler, {"resource": resource}))
@@ -402,8 +403,11 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         job: Callable[[Worker, Unit], Outcome],
         actions: Sequence[Action] | None = None,
     ) -> None:
-        precondition = parse_if_match(self.request.headers.get("If-Match"))
-        if self.resource.require_precondition and (verb != "create" or target.nested):
+        header = self.request.headers.get("If-Match")
+        creates = verb == "create" and not target.nested
+        # What is created has no version to check, so what cannot be read is told here.
+        precondition = parse_if_match(header) if creates else read_if_match(header)
+        if self.resource.require_precondition and not creates:
             require(precondition)
         await self.permit(actions or _writing(target, verb), target.arguments)
         worker = Worker(target, self, precondition)
@@ -635,8 +639,8 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         if status < 500:
             # Not its message, which may name values that must not be in a log.
             _log.info("%d %s: %s", status, self._request_summary(), type(value).__name__)
-        elif isinstance(value, Unavailable):
-            _log.warning("%d %s: %s", status, self._request_summary(), value)
+        elif isinstance(value, Unavailable | ConnectionFailure):
+            _log.warning("%d %s: %s%s", status, self._request_summary(), value, _cause(value))
         else:
             super().log_exception(typ, value, tb)
 
@@ -650,9 +654,10 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
 
 def _needs_transaction(client: Any, models: Iterable[Model]) -> bool:
     """Whether a write of these models must be one with what is recorded of it, or of others."""
-    return any(map(_is_one_with_others, models)) or (
+    kinds = [kind for model in models for kind in family(model)]
+    return any(map(_is_one_with_others, kinds)) or (
         # What nobody records may reach what is recorded: by its save(), or by a delete rule.
-        any(has_own_code(each) or each._meta.get("delete_rules") for each in models)
+        any(has_own_code(each) or each._meta.get("delete_rules") for each in kinds)
         and bool(connection.recorders_on(client))
     )
 
@@ -745,6 +750,13 @@ def query_pairs(query: str) -> list[tuple[str, str]]:
         raise BadRequest("The query string is not percent-encoded UTF-8.") from error
 
 
+def _cause(error: BaseException) -> str:
+    """What the driver said of a lost connection, hosts and all; for the log alone."""
+    cause, notes = error.__cause__, getattr(error, "__notes__", ())
+    told = [str(cause)] if isinstance(cause, ConnectionFailure) else notes
+    return f" ({'; '.join(told)})" if told else ""
+
+
 def _plain_path(path: str) -> str:
     """A path as it was sent, where that was not percent-encoded."""
     return path.encode("latin-1").decode("utf-8")
@@ -780,7 +792,12 @@ def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
         raise SetupError(
             f"routes_for has no option {sorted(unknown)[0]!r}; it has {', '.join(known)}."
         )
-    return {**known, **options}
+    checked = {**known, **options}
+    if not (isinstance(checked["max_body"], int) and checked["max_body"] > 0):
+        raise SetupError(f"max_body is a number of bytes, not {checked['max_body']!r}.")
+    if not (isinstance(checked["deadline"], int | float) and checked["deadline"] > 0):
+        raise SetupError(f"deadline is a number of seconds, not {checked['deadline']!r}.")
+    return checked
 
 
 def _check_segment(resource: Resource, segment: str) -> None:

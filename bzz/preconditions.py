@@ -17,17 +17,23 @@ _OURS = re.compile(r"(\d{1,18})(?:-[a-z]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """The versions of which a document must have one; `any` is `*`, a document of any version."""
+    """The versions of which a document must have one; `any` is `*`, a document of any version.
+
+    `fault` is what is wrong with a header that could not be read.
+    """
 
     versions: frozenset[int]
     any: bool = False
+    fault: BadRequest | None = None
 
     def check(self, current: int | None, *, what: str) -> None:
-        """Raises `PreconditionFailed` unless `current` is one of the versions.
+        """Raises `PreconditionFailed` unless `current` is one of the versions, or the fault.
 
         None is a document that is not as its last event left it, or that has no versions: no
         tag describes it, only `*` does.
         """
+        if self.fault is not None:
+            raise self.fault
         if self.any or (current is not None and current in self.versions):
             return
         asked = " or ".join(str(version) for version in sorted(self.versions)) or "no known version"
@@ -53,6 +59,14 @@ def parse_if_match(header: str | None) -> Precondition | None:
     if header.strip() == "*":
         return Precondition(frozenset(), any=True)
     return Precondition(frozenset(_versions(header, "If-Match")))
+
+
+def read_if_match(header: str | None) -> Precondition | None:
+    """As `parse_if_match`; a fault is raised by the check, which comes after 404 and 410."""
+    try:
+        return parse_if_match(header)
+    except BadRequest as error:
+        return Precondition(frozenset(), fault=error)
 
 
 def none_match(header: str | None, version: int | None) -> bool:

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mongoengine.errors import NotUniqueError, OperationError, ValidationError
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, ExecutionTimeout
 from tornado.web import HTTPError
 
 from bzz import errors
@@ -99,6 +99,8 @@ def problem_for(error: BaseException, *, names: Names | None = None) -> Problem:
             return _of_clash(error, names)
         if isinstance(error, OperationError) and (refusal := _DENIED.search(str(error))):
             return _of_denial(refusal["field"])
+        if isinstance(error, ConnectionFailure | ExecutionTimeout):
+            return _of_bzz(errors.Unavailable("The database did not answer. Try again."))
     return _INTERNAL
 
 

@@ -5,7 +5,7 @@ Knows nothing of the audit that implements it, nor of HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -84,7 +84,10 @@ class Recorder(Protocol):
         """Whether `state` is what the document was after the event of `head`."""
 
     def last_state(self, model: Model, document_id: Any) -> State | None:
-        """The last state in which a document existed; None when it never did."""
+        """The last state in which a document existed.
+
+        None when it never did, and when its history is broken so that nobody can tell.
+        """
 
     def trace(self, model: Model, member: str, value: Any) -> Any:
         """The primary key of the last deleted document whose `member` was `value`; or None."""
@@ -129,6 +132,13 @@ def recorder_of(model: Model) -> Recorder | None:
         if recorder is not None:
             return recorder
     return None
+
+
+def family(model: Model) -> Iterator[Model]:
+    """A model and all classes that inherit from it: what its documents may be."""
+    yield model
+    for subclass in model.__subclasses__():
+        yield from family(subclass)
 
 
 def recorded_models() -> list[Model]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bzz.errors import SlowReceiver, Unrecorded
 from bzz.receivers import Receiver, describe_receiver
-from bzz.recording import Model, recorder_of
+from bzz.recording import Model, family, recorder_of
 from bzz.signals import (
     Signal,
     before_commit,
@@ -109,14 +109,19 @@ def read_together(units: Collection[Unit]) -> None:
 
 
 def is_alone(model: Model) -> bool:
-    """Whether code that may read what other units wrote runs when a write of `model` is settled.
+    """Whether a unit that writes documents of `model` is settled before another one is begun.
 
-    It must see what it would have seen had the units run one after another.
+    Receivers may read what other units wrote, and must see what they would have seen had the
+    units run one after another.  And of what nobody records, nobody sees who has written it.
     """
+    return recorder_of(model) is None or any(map(_has_receivers, family(model)))
+
+
+def _has_receivers(model: Model) -> bool:
     if any(signal.has_atomic_receivers_for(model) for signal in SIGNAL_OF.values()):
         return True
-    own = 0 if recorder_of(model) is None else 1  # the recorder's receiver looks at no other
-    return sum(1 for _ in before_commit.receivers_for(model)) > own
+    # The recorder's own one looks at no other unit.
+    return sum(1 for _ in before_commit.receivers_for(model)) > 1
 
 
 def signal_arguments(kind: str, write: Write) -> dict[str, Any]:

@@ -113,6 +113,8 @@ class Signal(NamedSignal):
             # After `receivers = {}` blinker still knows the senders of what was there, and a
             # new function may stand at the address of an old one: it must not inherit them.
             self._disconnect(key, ANY_ID)
+        self._shapes = {each: self._shapes[each] for each in self._shapes if each in self.receivers}
+        self._shapes[key] = shape
         if moment is Moment.IN_TRANSACTION:
             self._atomic.add(key)
         else:

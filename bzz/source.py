@@ -130,6 +130,8 @@ def id_key(document_id: Any) -> bytes:
     if isinstance(document_id, float | int) and not isinstance(document_id, bool):
         # MongoDB takes 1, 1.0 and NumberLong(1) for one and the same _id.
         document_id = int(document_id) if document_id == document_id // 1 else document_id
+    if type(document_id) is ObjectId:
+        return b"o" + document_id.binary  # most ids; no encoded document is so long and so short
     return encoded(document_id)
 
 

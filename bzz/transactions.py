@@ -232,6 +232,11 @@ def outcome_of(error: BaseException, earlier: BaseException | None = None) -> Ba
     if is_transient(error, earlier):
         return error
     for each in chain(error, earlier):
+        if _is_too_deep(each):
+            return TooLarge(
+                "A document, or the event of its change, is nested too deep: MongoDB stores "
+                "180 levels, and an event needs three of them; nothing was stored."
+            )
         if isinstance(each, DocumentTooLarge) or _code(each) in _TOO_LARGE:
             return TooLarge(f"A document, or the event of its change, is too large: {said(each)}")
         if is_silence(each):
@@ -267,21 +272,34 @@ def is_silence(error: BaseException) -> bool:
 
 def unanswered(error: BaseException) -> Unavailable:
     """What to raise when it did not."""
-    return Unavailable(f"The database did not answer in time; nothing was stored: {said(error)}")
+    outcome = Unavailable(f"The database did not answer in time; nothing was stored: {said(error)}")
+    outcome.add_note(str(error))  # for the log
+    return outcome
 
 
 def _code(error: BaseException) -> int | None:
     return error.code if isinstance(error, OperationFailure) else None
 
 
+def _is_too_deep(error: BaseException) -> bool:
+    if not isinstance(error, OperationFailure):
+        return False
+    faults = (error.details or {}).get("writeErrors", ())
+    codes = {error.code, *(each.get("code") for each in faults)}
+    return _OVERFLOW in codes and "nest" in str(error)
+
+
 def said(error: BaseException) -> str:
     """What an error of the driver says, without the documents and hosts that it lists."""
-    return _DUMP.split(str(error), maxsplit=1)[0]
+    return _HOST.sub("", _DUMP.split(str(error), maxsplit=1)[0])
 
 
+# An error of a connection starts with its host and port, or its socket.
+_HOST = re.compile(r"(?:[^\s,]*[\w.\]]:\d{1,5}|/\S+\.sock): ")
 _DUMP = re.compile(", full error: |, Timeout: | \\(configured timeouts: ")
 _SILENT = (ExecutionTimeout, ConnectionFailure)
 _WRITE_CONFLICT, _NO_SUCH_TRANSACTION = 112, 251
+_OVERFLOW = 15
 _TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and an update's result above 16 MB
 
 

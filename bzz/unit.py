@@ -171,6 +171,10 @@ class Batch:
         """What is known of a document is about to change."""
         self._states.pop(key, None)
 
+    def forget_all(self) -> None:
+        """Code that nobody can see into has run, and may have written any document."""
+        self._states.clear()
+
     def knows_head(self, key: Key) -> bool:
         """Whether `head` would answer without reading."""
         return key in self._heads
@@ -197,15 +201,17 @@ class Batch:
     def release(self, unit: Unit, *, trusted: bool) -> None:
         """The unit is settled: others may touch its documents, as it has left them.
 
-        Not `trusted`, they are read again: code that nobody can see into may have written them.
+        Not `trusted`, all are read again: receivers may have written any document.
         """
         for key, write in unit._writes.items():
             if self._owners.get(key) is unit:
                 del self._owners[key]
-            if trusted and write.fresh:
+            if write.fresh:
                 self._states[key] = write.after
             else:
                 self.forget(key)
+        if not trusted:
+            self.forget_all()
 
     # Events ------------------------------------------------------------------------------
 
@@ -239,7 +245,9 @@ class Unit:
     ----------
     begun: whether code that may have written has been entered: what fails before can be
         refused and leave the transaction as it is.
-    failure: the first error of the server, after which the transaction cannot be committed.
+    opaque: whether code has run in it that may have written documents past the capture.
+    failure: the first error after which the transaction cannot be committed, whatever the code
+        that met it made of it.
     """
 
     def __init__(
@@ -255,6 +263,7 @@ class Unit:
         self.contexts = contexts or {}
         self.handler = handler
         self.begun = False
+        self.opaque = False
         self.is_open = False
         self.failure: Exception | None = None
         self.operations: list[tuple[str, Write]] = []

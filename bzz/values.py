@@ -190,14 +190,24 @@ class Hidden:
         Without the state nobody can tell an index from a member that is named by a number:
         when in doubt the answer is yes.
         """
+        return self._below(path) is None
+
+    def strip_at(self, path: Sequence[str | int], value: T) -> T:
+        """A value that stands at a path without what is hidden in it, when in doubt as well."""
+        for tree in self._below(path) or ():
+            value = _strip(value, tree)
+        return value
+
+    def _below(self, path: Sequence[str | int]) -> list[Tree] | None:
+        """What is hidden below a path; None when that is hidden itself."""
         trees = [self.tree]
         for token in path:
             below = [tree[token] for tree in trees if isinstance(token, str) and token in tree]
             if None in below:
-                return True
+                return None
             passed = trees if isinstance(token, int) or token.isdecimal() else []
             trees = [*passed, *(tree for tree in below if tree is not None)]
-        return False
+        return trees
 
 
 def _plant(tree: Tree, names: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from bzz.documents import (
     load_document,
     not_found,
     save,
+    sees_all,
 )
 from bzz.errors import Conflict, FieldError, Gone, InvalidInput, NotFound, Unreadable
 from bzz.listing import Page, run_items
@@ -117,14 +118,39 @@ class Worker:
 
     def remove(self, unit: Unit) -> Outcome:
         """Delete the document, or take the item out of its owner."""
+        last = self.target.last
+        if last.relation is not None and not last.embedded:
+            return self._dissociate(unit, last, last.relation)
         place = self.locate(unit)
-        owner = place.owner
+        owner, parent = place.owner, place.parent
         self.check(unit, owner or place.document)
         if owner is None:
             return Outcome(None, delete(unit, place.document))
-        relation, parent = self._relation(), place.parent
-        rest = self._without(parent, relation, place.item) if relation.many else None
-        setattr(parent, relation.name, rest)
+        relation, rest = self._relation(), None
+        if relation.many:
+            rest = [each for each in parent._data[relation.name] if each is not place.item]
+        return self._set(unit, owner, parent, rest)
+
+    def _dissociate(self, unit: Unit, step: Step, relation: Relation) -> Outcome:
+        """Take a reference out of its owner, also one whose document is gone."""
+        place = self._parent(unit)
+        parent, model = place.item, relation.target
+        try:
+            pk = self._referenced(unit, parent, relation, step).instance.pk
+        except NotFound:
+            pk = self._dangling(unit, parent, relation, step)
+            if pk is None:
+                raise
+        self.check(unit, place.document)
+        rest = None
+        if relation.many:
+            present, gone = _references(parent, relation), _id_key(model, pk)
+            rest = [each for each in present if _id_key(model, reference_id(each)) != gone]
+        return self._set(unit, place.document, parent, rest)
+
+    def _set(self, unit: Unit, owner: Write, parent: Any, rest: list[Any] | None) -> Outcome:
+        """Leave `rest` in the field that the target is in."""
+        setattr(parent, self._relation().name, rest)
         save(unit, owner, [_top_field(self.target)])
         return Outcome(None, owner)
 
@@ -232,6 +258,18 @@ class Worker:
             raise NotFound(f"{_name(parent)} has nothing at {step.argument!r}.")
         return write
 
+    @staticmethod
+    def _dangling(unit: Unit, parent: Any, relation: Relation, step: Step) -> Any:
+        """The primary key in the reference that a step names, if no document has it; or None."""
+        model = relation.target
+        named = None if step.id is None else document_key(step.schema, step.value)
+        for pk in map(reference_id, _references(parent, relation)):
+            if step.id is None or (named is not None and _id_key(model, pk) == encoded(named)):
+                stored = step.schema.fields[str(step.schema.pk)].to_mongo(pk)
+                found = Source.of(model).find_one(unit.session, {"_id": stored})
+                return pk if found is None else None
+        return None
+
     def _behind(self, unit: Unit, model: Model, pk: Any) -> Write | None:
         """The document of a primary key, if the request may see it."""
         schema = schema_of(model)
@@ -296,15 +334,6 @@ class Worker:
             there = {_id_key(model, reference_id(each)) for each in present}
             items = [each for each in items if _id_key(model, each.pk) not in there]
         setattr(parent, relation.name, [*present, *items])
-
-    @staticmethod
-    def _without(parent: Any, relation: Relation, item: Any) -> list[Any]:
-        present = list(parent._data.get(relation.name) or ())
-        if relation.embedded:
-            return [each for each in present if each is not item]
-        model = relation.target
-        gone = _id_key(model, item.pk)
-        return [each for each in present if _id_key(model, reference_id(each)) != gone]
 
 
 def written(unit: Unit, outcome: Outcome) -> Written:
@@ -389,6 +418,10 @@ def deleted_head(unit: Unit | None, step: Step, handler: Any) -> Head | None:
     session = None if unit is None else unit.session
     if not head.deleted and Source.of(model).find_one(session, {"_id": pk}) is not None:
         return None  # there, and not for this request to see
+    if sees_all(model, step.value, handler):
+        return head
+    if unit is not None:
+        unit.batch.flush()  # the delete may be one that this transaction has just made
     state = recorder.last_state(model, pk)
     visible = state is not None and is_visible(model, state, step.value, handler)
     return head if visible else None
@@ -400,6 +433,7 @@ def document_key(schema: Schema, value: Any) -> Any:
         return schema.fields[str(schema.pk)].to_mongo(value)
     recorder = recorder_of(schema.model)
     stored = schema.stored_of(str(schema.id_field))
+    value = schema.fields[str(schema.id_field)].to_mongo(value)
     found = Source.of(schema.model).find_one(None, {stored: value})
     if found is not None:
         return found["_id"]

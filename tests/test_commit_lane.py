@@ -18,11 +18,11 @@ from pymongo.monitoring import CommandListener
 from tornado.web import HTTPError
 
 from bzz import commit_lane, settling
-from bzz.attempt import Job
 from bzz.audit import Auditor
 from bzz.commit_lane import CommitLane
 from bzz.documents import create, delete, load_document, not_found, save
 from bzz.errors import Conflict, NotFound, SlowReceiver, Unavailable
+from bzz.member import Job
 from bzz.signals import before_commit, post_create_instance, post_update_instance
 from bzz.transactions import Deadline
 from bzz.unit import Unit

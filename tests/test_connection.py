@@ -121,8 +121,8 @@ def test_a_server_that_does_not_answer_is_unavailable():
         house.track()
     mongoengine.disconnect_all()
 
-    assert str(caught.value).startswith("The database does not answer: 127.0.0.1:9: ")
-    assert "Topology" not in str(caught.value)
+    assert str(caught.value).startswith("The database does not answer: ")
+    assert not [part for part in ("127.0.0.1", "Topology") if part in str(caught.value)]
 
 
 def test_a_trial_that_fails_says_what_is_needed(house, database):

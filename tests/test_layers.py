@@ -15,7 +15,8 @@ ORDER = """
 version errors values jsontext offload keeper embedded jsonvalues geojson schema receivers signals
 body patching preconditions routes problems paths
 references decoding codec filters query keyset assignment
-recording source unit capture driver updates settling transactions connection attempt commit_lane
+recording source unit capture driver updates settling transactions sessions connection
+member attempt commit_lane
 resource targets documents listing work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
 audit.store audit.tracking audit.recorder audit.restoring audit.history audit.views

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bzz.audit.auditor import Auditor
+from bzz.audit.context import from_header
 from bzz.audit.diff import Change
 from bzz.audit.errors import AuditError
 from bzz.audit.events import Actor, Context, Event, Operation, Request
@@ -18,4 +19,5 @@ __all__ = [
     "History",
     "Operation",
     "Request",
+    "from_header",
 ]

@@ -12,8 +12,15 @@ from typing import Any, TypeVar
 from pymongo.errors import PyMongoError
 
 from bzz import connection
-from bzz.audit.context import actor_from, checked_reason, correlation_from, reason_from
-from bzz.audit.errors import ContextError, EventNotStored
+from bzz.audit.context import (
+    actor_from,
+    checked_correlation,
+    checked_reason,
+    correlation_from,
+    path_text,
+    reason_from,
+)
+from bzz.audit.errors import ContextError, EventNotStored, ReplayError, StreamGap
 from bzz.audit.events import SYSTEM, Context, Request
 from bzz.audit.handlers import routes_for_history
 from bzz.audit.history import History
@@ -22,7 +29,7 @@ from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
 from bzz.capture import watch
 from bzz.errors import BadRequest, Conflict, SetupError, Unavailable
-from bzz.recording import Head, Model, Past, Recorder, State, record_with, recorders
+from bzz.recording import Head, Model, Past, Recorder, State, family, record_with, recorders
 from bzz.settling import SIGNAL_OF, settled, signal_arguments
 from bzz.signals import announce, before_commit
 from bzz.source import Source, id_key
@@ -47,6 +54,8 @@ class Auditor:
         segment: the path segment of history routes, for models with a field of that name.
         deadline: seconds within which a write in code is done, 10 by default.
         clock: tells the time of events, UTC; for tests.
+
+    Raises `SetupError` for a segment that no path can have.
     """
 
     def __init__(
@@ -58,7 +67,7 @@ class Auditor:
         clock: Clock = utc_now,
     ) -> None:
         self._actor = actor
-        self._segment = segment
+        self._segment = _checked_segment(segment)
         self._deadline = deadline
         self._clock = clock
         self._tracked: dict[Model, Tracked] = {}
@@ -93,7 +102,7 @@ class Auditor:
         """
         made = tracked(model, stream=stream, exclude=exclude, mask=mask, schema=schema)
         for other, present in self._tracked.items():
-            if present.stream == made.stream and not _related(model, other):
+            if present.stream == made.stream and not _share_a_collection(model, other):
                 raise SetupError(
                     f"{model.__name__} cannot have the stream {made.stream!r}, which is that of "
                     f"{other.__name__}; give it another with track(…, stream='…')."
@@ -127,14 +136,15 @@ class Auditor:
         effects outside the database.  Runs in the calling thread; from a coroutine:
         `await asyncio.to_thread(auditor.write, function)`.
 
-        Raises what `function` raises (nothing is stored then); `Unavailable` when the database
+        Raises `TypeError` for a coroutine function, which nothing here awaits; what `function`
+        raises (nothing is stored then); `Unavailable` when the database
         cannot decide within the deadline, `Undecided` when the outcome is not known.
         """
         if current_unit() is not None:
-            return function()  # within another write: the same transaction, the same actor
+            return _plainly(function)  # within another write: the same transaction, the same actor
         self.prepare()
         value, unit = run_unit(
-            lambda _: function(),
+            lambda _: _plainly(function),
             client=self._client,
             transactional=connection.has_transactions(self._client),
             contexts=self._contexts(actor, reason, correlation),
@@ -226,7 +236,7 @@ class Auditor:
 
     def _listen(self) -> None:
         for model in self._tracked:
-            for each in _with_subclasses(model):
+            for each in family(model):
                 # Once for each class: whoever disconnects the auditor is not undone in silence.
                 if each not in self._listening:
                     before_commit.connect(self._record, sender=each, weak=False)
@@ -260,7 +270,7 @@ class Auditor:
             actor=actor_from(actor),
             reason=reason,
             correlation=correlation,
-            request=Request(request.method, request.path, request.remote_ip),
+            request=Request(request.method, path_text(request.path), request.remote_ip),
         )
 
     def hidden(self, model: Model) -> Hidden:
@@ -293,11 +303,19 @@ class Auditor:
 
     def matches(self, head: Head, model: Model, state: State | None) -> bool:
         """Whether `state` is what the document was after the event of `head`."""
-        return is_state_of(head, self.tracked_as(model).redaction.strip(state))
+        shown = self.tracked_as(model).redaction.strip(state)
+        # What is hidden now was told by the last event where it has been hidden since.
+        return is_state_of(head, shown) or (shown is not state and is_state_of(head, state))
 
     def last_state(self, model: Model, document_id: Any) -> State | None:
-        """The last state in which a document existed; None when it never did."""
-        return self._history(model, document_id).last_state()
+        """The last state in which a document existed.
+
+        None when it never did, and when its history is broken so that nobody can tell.
+        """
+        try:
+            return self._history(model, document_id).last_state()
+        except (StreamGap, ReplayError):
+            return None
 
     def trace(self, model: Model, member: str, value: Any) -> Any:
         """The primary key of the last deleted document whose `member` was `value`; or None."""
@@ -337,9 +355,15 @@ class Auditor:
         context = Context(
             actor=actor_from(actor),
             reason=None if reason is None else checked_reason(reason),
-            correlation=correlation or correlation_from({}),
+            correlation=checked_correlation(correlation) if correlation else correlation_from({}),
         )
         return {**dict.fromkeys(recorders(), context), self: context}
+
+
+def _checked_segment(segment: str) -> str:
+    if segment in ("", ".", "..") or "/" in segment:
+        raise SetupError(f"The segment of history routes is one of a path, not {segment!r}.")
+    return segment
 
 
 def _head(stored: dict[str, Any]) -> Head:
@@ -355,14 +379,12 @@ def _exactly(model: Model, value: Any) -> Any:
     return Source.of(model).exact(value)
 
 
-def _related(one: Model, other: Model) -> bool:
-    return issubclass(one, other) or issubclass(other, one)
-
-
-def _with_subclasses(model: Model) -> Iterator[Model]:
-    yield model
-    for subclass in model.__subclasses__():
-        yield from _with_subclasses(subclass)
+def _share_a_collection(one: Model, other: Model) -> bool:
+    """Whether the documents of two classes have their ids from one and the same index."""
+    return bool(
+        one._get_collection_name() == other._get_collection_name()
+        and one._meta.get("db_alias") == other._meta.get("db_alias")
+    )
 
 
 def _announce_here(unit: Unit) -> None:
@@ -392,6 +414,17 @@ def _run_here(work: Coroutine[Any, Any, None]) -> None:
     task = loop.create_task(work)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+
+
+def _plainly(function: Callable[[], T]) -> T:
+    value = function()
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(
+            "auditor.write runs a plain function, and this one is a coroutine function, which "
+            "would write after the commit; make it plain, and use asyncio.to_thread around write."
+        )
+    return value
 
 
 def _refuse_on_loop() -> None:

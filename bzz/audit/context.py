@@ -1,15 +1,16 @@
 """Who writes and why: reads an actor's many spellings, and the headers that say the rest.
 
-Knows of a request only its headers, method, path and address; nothing of Tornado.
+Knows of a request only its headers, method, path and address; nothing of Tornado itself.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import quote, unquote
 
 from bson import ObjectId
 
@@ -26,6 +27,7 @@ LONGEST_CORRELATION = 256
 _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
 )
+_IN_PATHS = "".join(map(chr, range(0x21, 0x7F)))  # only what is not ASCII is encoded
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
@@ -71,6 +73,25 @@ def header_text(value: str) -> str:
     return value
 
 
+def from_header(name: str) -> Callable[[Any], str | None]:
+    """An `actor=` for `Auditor`: the id that a header of the request gives, None without one.
+
+    For applications behind a proxy that has authenticated the request and sets the header.
+    UTF-8 and percent-encoding are understood, as in the reason.
+    """
+
+    def actor(handler: Any) -> str | None:
+        value = handler.request.headers.get(name)
+        return None if value is None else header_text(value).strip() or None
+
+    return actor
+
+
+def path_text(path: str) -> str:
+    """A request's path as it stands in a URL; clients may send plain UTF-8."""
+    return quote(path.encode("latin-1", "replace"), safe=_IN_PATHS)
+
+
 def reason_from(headers: Mapping[str, str]) -> str | None:
     """The reason that a request gives in its header; None without one.
 
@@ -81,7 +102,12 @@ def reason_from(headers: Mapping[str, str]) -> str | None:
 
 
 def checked_reason(reason: str) -> str | None:
-    """A reason fit for an event; None for an empty one.  Raises `ContextError` if too long."""
+    """A reason fit for an event; None for an empty one.
+
+    Raises `ContextError` for one that is no text, or too long.
+    """
+    if not isinstance(reason, str):
+        raise ContextError(f"The reason is of the type {type(reason).__name__}; it is a text.")
     if len(reason) > LONGEST_REASON:
         raise ContextError(
             f"The reason has {len(reason)} characters; at most {LONGEST_REASON} are kept."
@@ -105,10 +131,15 @@ def correlation_from(headers: Mapping[str, str]) -> str:
                 continue
             return match.group(1)
         text = header_text(value).strip()
-        if len(text) > LONGEST_CORRELATION:
-            raise ContextError(
-                f"{name} has {len(text)} characters; at most {LONGEST_CORRELATION} are kept."
-            )
         if text:
-            return text
+            return checked_correlation(text, name)
     return uuid.uuid4().hex
+
+
+def checked_correlation(text: str, name: str = "The correlation id") -> str:
+    """A correlation id fit for an event.  Raises `ContextError` if it is too long."""
+    if len(text) > LONGEST_CORRELATION:
+        raise ContextError(
+            f"{name} has {len(text)} characters; at most {LONGEST_CORRELATION} are kept."
+        )
+    return text

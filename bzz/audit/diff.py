@@ -29,11 +29,18 @@ class Change:
     path: member names and list indexes, from the root.
     from_: the value before; `ABSENT` when there was none, in a list when it was inserted.
     to: the value after; `ABSENT` when there is none, in a list when it was removed.
+
+    Where both are `ABSENT` the member is forgotten: gone whatever it was, and not to be told.
     """
 
     path: Path
     from_: Any
     to: Any
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the member leaves the history without a word of its value."""
+        return self.from_ is ABSENT and self.to is ABSENT
 
 
 # Comparing
@@ -251,7 +258,7 @@ def _key_in(holder: Any, token: str | int, change: Change) -> Any:
 
 def _apply_to_members(holder: State, change: Change, strict: bool) -> None:
     name = str(change.path[-1])
-    if strict:
+    if strict and not change.forgets:
         _check(change, holder.get(name, ABSENT))
     if change.to is ABSENT:
         holder.pop(name, None)

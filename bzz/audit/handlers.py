@@ -27,12 +27,12 @@ from bzz.audit.events import Event, Operation
 from bzz.audit.restoring import Plan, carry_out, plan_restore
 from bzz.audit.store import letter_of
 from bzz.audit.views import show_changes, show_event
-from bzz.documents import instantiate
+from bzz.documents import instantiate, is_open
 from bzz.errors import BadRequest, Conflict, FieldError, Gone, InvalidInput, NotFound
 from bzz.jsontext import MAX_DEPTH
 from bzz.jsonvalues import NotThisType, read, reader_of
 from bzz.mongoengine_handler import MongoEngineRestHandler
-from bzz.preconditions import etag, none_match, parse_if_match, require
+from bzz.preconditions import etag, none_match, read_if_match, require
 from bzz.query import DEFAULT_LIMIT, MAX_LIMIT
 from bzz.resource import Resource
 from bzz.routes import Route, Routes
@@ -41,7 +41,7 @@ from bzz.signals import ask, pre_create_instance, pre_get_instance, pre_update_i
 from bzz.source import Source
 from bzz.targets import Step, Target, parse_target, segments_of
 from bzz.unit import Unit
-from bzz.work import Outcome, Worker, current_version, show_state
+from bzz.work import Outcome, Worker, current_version, document_key, show_state
 
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
@@ -111,32 +111,41 @@ class HistoryHandler(MongoEngineRestHandler):
         if none_match(self.request.headers.get("If-None-Match"), last):
             self.set_status(304)
             return
+        hidden = self.auditor.hidden(step.schema.model)
         following = None
         if len(events) > asked.limit:
             events = events[: asked.limit]
             following = self._next(step, arguments, asked, events[-1])
             self.set_header("Link", f'<{following}>; rel="next"')
         self.respond(
-            {"items": [show_event(each, step.schema) for each in events], "next": following}
+            {
+                "items": [show_event(each, step.schema, hidden) for each in events],
+                "next": following,
+            }
         )
 
     def _read_events(self, step: Step, asked: _Asked) -> tuple[int, list[Event]]:
         self.auditor.prepare()
         history = self._history(step)
-        last = history.last_version()
-        if not last and history.document_id is None:
-            raise NotFound(f"There is no {step.schema.model.__name__} with the id {step.id!r}.")
         query = asked.query(step.schema)
         events = list(
             history.versions(query=query, newest_first=asked.newest_first, limit=asked.limit + 1)
         )
+        if events and asked.newest_first and not query:
+            return events[0].version, events
+        last = history.last_version()
+        if not last:
+            self.history_key(step)  # raises for a document that never was
         if not events and asked.field is not None:
             self._check_field(history, step.schema, asked.field)
         return last, events
 
     def _history(self, step: Step) -> Any:
-        key = self.history_key(step)
-        return self.auditor._history(step.schema.model, key)
+        """The history that a step names, if the request may see it; it may turn out to be empty."""
+        model = step.schema.model
+        # Where everybody sees everything, looking at the document first tells nothing.
+        key = document_key(step.schema, step.value) if is_open(model) else self.history_key(step)
+        return self.auditor._history(model, key)
 
     @staticmethod
     def _check_field(history: Any, schema: Schema, field: str) -> None:
@@ -166,36 +175,36 @@ class HistoryHandler(MongoEngineRestHandler):
         if view not in ("document", "event"):
             raise BadRequest(f"'view' is document or event, not {view!r}.")
         await self._permit(step)
-        event, last, shown = await self.off_loop(self._read_version, step, version, view)
+        event, shown = await self.off_loop(self._read_version, step, version, view)
         self.set_header("Memento-Datetime", format_timestamp(event.time))
-        self.set_header("Link", ", ".join(self._version_links(step, version, last)))
+        self.set_header("Link", ", ".join(self._version_links(step, version)))
         self.respond(shown)
 
-    def _read_version(self, step: Step, version: int, view: str) -> tuple[Event, int, Any]:
+    def _read_version(self, step: Step, version: int, view: str) -> tuple[Event, Any]:
         self.auditor.prepare()
         history = self._history(step)
         with _answered():
-            event = history.event(version)
             if view == "event":
-                shown = show_event(event, step.schema)
+                event = history.event(version)
+                shown = show_event(event, step.schema, self.auditor.hidden(step.schema.model))
             else:
-                shown = show_state(step.schema.model, history.state_at(version))
-        return event, history.last_version(), shown
+                event, state = history.version(version)
+                shown = show_state(step.schema.model, state)
+        return event, shown
 
-    def _version_links(self, step: Step, version: int, last: int) -> list[str]:
-        def link(number: int, relation: str) -> str:
-            path = self.resource.path(step.id or "", self.auditor.segment(), str(number))
-            return f'<{path}>; rel="{relation}"'
-
-        links = [link(last, "latest-version")]
+    def _version_links(self, step: Step, version: int) -> list[str]:
+        # The latest version is what the document's own URL has, whichever it is by then: an
+        # answer about the past holds nothing that changes.
+        links = [f'<{self.resource.path(step.id or "")}>; rel="latest-version"']
         if version > 1:
-            links.insert(0, link(version - 1, "predecessor-version"))
+            segments = (step.id or "", self.auditor.segment(), str(version - 1))
+            links.insert(0, f'<{self.resource.path(*segments)}>; rel="predecessor-version"')
         return links
 
     # Restoring -------------------------------------------------------------------------
 
     async def _restore(self, step: Step, version: int, order: _Order) -> None:
-        precondition = parse_if_match(self.request.headers.get("If-Match"))
+        precondition = read_if_match(self.request.headers.get("If-Match"))
         if self.resource.require_precondition and not order.dry_run:
             require(precondition)
         model = step.schema.model

@@ -10,7 +10,7 @@ from mongoengine import DateTimeField
 
 from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
 from bzz.audit.events import SYSTEM, Event, State
-from bzz.audit.replay import after
+from bzz.audit.replay import after, before
 from bzz.audit.restoring import restore_in
 from bzz.audit.tracking import Tracked
 from bzz.errors import BadRequest, Conflict, Gone, NotFound
@@ -69,21 +69,28 @@ class History:
     def state_at(self, moment: int | datetime, *, session: Any = None) -> State:
         """The document as stored after an event: a version, or the last one not after a time.
 
+        Without what is hidden by now, also where older events have it.
         Raises `UnknownVersion` for a version and `NotFound` for a time that is not in the
         history, `DocumentDeleted` where there is no document, `StreamGap` when an event before
         it is missing and `ReplayError` when one was altered.
         """
         version = moment if isinstance(moment, int) else self._version_at(moment)
-        return self._state(version, session)[1]
+        return self.version(version, session=session)[1]
+
+    def version(self, number: int, *, session: Any = None) -> tuple[Event, State]:
+        """An event, and the document as stored after it.  Raises as `state_at`."""
+        event, state = self._state(number, session)
+        return event, self._tracked.redaction.hidden.strip(state)
 
     def last_state(self) -> State | None:
-        """The last state in which the document existed; None when it never did."""
-        last: State | None = None
-        state: State | None = None
-        for event in self.versions():
-            state = after(event, state)
-            last = state or last
-        return last
+        """The last state in which the document existed; None when it never did.
+
+        Raises `StreamGap` when an event before it is missing and `ReplayError` when one was
+        altered; a delete tells by itself what it took away.
+        """
+        for event in self.versions(newest_first=True, limit=1):
+            return before(event) if event.gone else self._state(event.version)[1]
+        return None
 
     def restore(
         self,
@@ -120,7 +127,7 @@ class History:
             raise Gone(str(error), version=error.version) from error
         except (StreamGap, ReplayError) as error:
             raise Conflict(str(error)) from error
-        return Past(event.version, event.time, state)
+        return Past(event.version, event.time, self._tracked.redaction.hidden.strip(state))
 
     def _state(self, version: int, session: Any = None) -> tuple[Event, State]:
         state: State | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from bzz.audit.diff import changes_between, digest
+from bzz.audit.diff import Change, changes_between, digest
 from bzz.audit.errors import EventNotStored, VersionTaken
 from bzz.audit.events import SYSTEM, Context, Event, Intent, Operation, State
 from bzz.audit.replay import fold
@@ -83,9 +83,10 @@ class WriteRecorder:
             return []
         head = unit.head(tracked.model, write.id)
         events: list[Event] = []
-        found = self._found(tracked, write.id, head, before, time, unit)
-        if found is not None:
-            events.append(found)
+        if head is None or not is_state_of(head, before):
+            found, forgotten = self._found(tracked, write.id, head, before, time, unit)
+            events.extend(found)
+            changes = changes if found else [*forgotten, *changes]
         version = (head.version if head else 0) + len(events) + 1
         context = write.context if isinstance(write.context, Context) else Context()
         intent = write.intent if isinstance(write.intent, Intent) else Intent()
@@ -117,32 +118,36 @@ class WriteRecorder:
         before: State | None,
         time: datetime,
         unit: Unit,
-    ) -> Event | None:
-        """The event for what was found: a document without history, or a write made round bzz."""
-        if head is None:
-            if before is None:
-                return None
-            operation, version, recorded = Operation.BASELINE, 1, None
-        elif is_state_of(head, before):
-            return None
-        else:
-            operation, version = Operation.EXTERNAL, head.version + 1
+    ) -> tuple[list[Event], list[Change]]:
+        """The event for what was found: a document without history, or a write made round bzz.
+
+        And what older events told that is hidden since: changes that take it out.
+        """
+        if head is None and before is None:
+            return [], []
+        operation, recorded = Operation.BASELINE, None
+        if head is not None:
             unit.batch.flush()  # the stream's last event may still be waiting
-            recorded = fold(
-                self._store.events(
-                    tracked.stream, document_id, model=tracked.name, session=unit.session
-                )
+            events = self._store.events(
+                tracked.stream, document_id, model=tracked.name, session=unit.session
             )
-        return self._event(
+            operation, recorded = Operation.EXTERNAL, fold(events)
+        forgotten = tracked.redaction.forgotten(recorded)
+        shown = tracked.redaction.strip(recorded)
+        changes = changes_between(shown, before)
+        if head is not None and not changes and (shown is None) == (before is None):
+            return [], forgotten
+        found = self._event(
             tracked,
             document_id,
-            version,
+            1 if head is None else head.version + 1,
             operation,
             before,
             time,
-            changes=tuple(changes_between(recorded, before)),
+            changes=(*forgotten, *changes),
             actor=SYSTEM,
         )
+        return [found], []
 
     def _event(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from bzz.audit.diff import Change, Path, alignment, changes_between, id_of, pointer
+from bzz.audit.diff import Change, Path, alignment, changes_between, id_of, parse, pointer
 from bzz.values import ABSENT, Hidden, State, Tree, canonical, is_list, same
 
 
@@ -29,6 +29,11 @@ class Redaction:
     def strip(self, state: State | None) -> State | None:
         """The state without its excluded and masked values; None stays None."""
         return self.hidden.strip(state)
+
+    def forgotten(self, state: State | None) -> list[Change]:
+        """The changes that take out of a state what older events told of it, and none may now."""
+        places = _leaves(state, self.hidden.tree, ())
+        return [Change(parse(place), ABSENT, ABSENT) for place, _ in places]
 
     def masked_changes(self, before: State | None, after: State | None) -> list[str]:
         """The JSON Pointers of masked values that changed, appeared or vanished.

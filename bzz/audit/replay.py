@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bzz.audit.diff import apply
+from bzz.audit.diff import apply, inverse
 from bzz.audit.events import Event, State
 
 
@@ -24,3 +24,8 @@ def after(event: Event, state: State | None) -> State | None:
     base: State = {"_id": event.document} if state is None else state
     result = apply(base, event.changes)
     return None if event.gone else result
+
+
+def before(deletion: Event) -> State:
+    """The state that a delete took away: its changes hold all of it."""
+    return apply({"_id": deletion.document}, inverse(deletion.changes))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mongoengine import EmbeddedDocumentField, ListField
+from mongoengine import Document, EmbeddedDocumentField, ListField
 
 from bzz.audit.redaction import Redaction
 from bzz.errors import SetupError
@@ -44,9 +44,11 @@ def tracked(
 ) -> Tracked:
     """Read the options of one model.  `exclude` and `mask` name fields, dotted into embedded ones.
 
-    Raises `SetupError` for a field that the model does not have, for its id, and for a model
-    that has no collection of its own.
+    Raises `SetupError` for a field that the model does not have, for its id, and for what
+    has no collection of its own.
     """
+    if not (isinstance(model, type) and issubclass(model, Document)):
+        raise SetupError(f"{model!r} has no documents of its own: track a Document class.")
     if model._meta.get("abstract"):
         raise SetupError(f"{model.__name__} is abstract: track the classes that inherit from it.")
     return Tracked(
@@ -54,11 +56,15 @@ def tracked(
         stream=stream or model._get_collection_name(),
         name=name or resource_name(model),
         redaction=Redaction(
-            exclude=[_stored_path(model, each) for each in exclude],
-            mask=[_stored_path(model, each) for each in mask],
+            exclude=[_stored_path(model, each) for each in _names(exclude)],
+            mask=[_stored_path(model, each) for each in _names(mask)],
         ),
         schema=schema,
     )
+
+
+def _names(given: Iterable[str]) -> Iterable[str]:
+    return [given] if isinstance(given, str) else given
 
 
 def _stored_path(model: type[Any], dotted: str) -> str:

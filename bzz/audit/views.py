@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bzz.audit.diff import Change, parse, pointer
 from bzz.audit.events import Actor, Event, Request
 from bzz.codec import plain
 from bzz.schema import Schema
-from bzz.values import ABSENT
+from bzz.values import ABSENT, Hidden
+
+NOTHING = Hidden.of([])
 
 
-def show_event(event: Event, schema: Schema) -> dict[str, Any]:
-    """An event as the API shows it."""
+def show_event(event: Event, schema: Schema, hidden: Hidden = NOTHING) -> dict[str, Any]:
+    """An event as the API shows it; without the values that are hidden by now."""
     return {
         "id": str(event.id),
         "model": event.model,
@@ -26,13 +28,20 @@ def show_event(event: Event, schema: Schema) -> dict[str, Any]:
         "correlation": event.correlation,
         "request": _show_request(event.request),
         "changes": [
-            *show_changes(event.changes, schema),
+            *show_changes(_visible(event.changes, hidden), schema),
             *({"path": _named(parse(each), schema), "masked": True} for each in event.masked),
         ],
         "restored_from": event.restored_from,
         "undo_of": event.undo_of,
         "position": event.position,
     }
+
+
+def _visible(changes: Iterable[Change], hidden: Hidden) -> Iterator[Change]:
+    for change in changes:
+        if not (change.forgets or hidden.covers(change.path)):
+            from_, to = (hidden.strip_at(change.path, each) for each in (change.from_, change.to))
+            yield Change(change.path, from_, to)
 
 
 def show_actor(actor: Actor) -> dict[str, Any]:

@@ -167,21 +167,17 @@ def test_every_success_has_its_event_whatever_the_clients_do(world):
     assert 3 + done.total() == check_histories(house.auditor, model)
 
 
-@pytest.mark.parametrize(
-    ("below", "look"),
-    [pytest.param("", 2, id="document"), pytest.param("history/", 1, id="history")],
-)
-def test_a_document_that_comes_back_while_it_is_looked_for_is_found(
-    world, monkeypatch, below, look
-):
-    house, _, server = world
+@pytest.mark.parametrize("below", ["", "history/"], ids=["document", "history"])
+def test_a_document_that_comes_back_while_it_is_looked_for_is_found(world, monkeypatch, below):
+    house, model, server = world
+    monkeypatch.setattr(model, "get_instance_queryset", _everything, raising=False)
     path = created(server, name="1")
     server.delete(path)
     heads, looks = house.auditor.heads, []
 
     def slowly(unit: Any, *arguments: Any) -> Any:
         looks.append(unit)
-        if len(looks) == look:
+        if len(looks) == 1:
             client = server.client()
             assert 201 == client.post("/counted/", {"id": path.split("/")[2]}).status
             client.close()
@@ -190,6 +186,11 @@ def test_a_document_that_comes_back_while_it_is_looked_for_is_found(
     monkeypatch.setattr(house.auditor, "heads", slowly)
 
     assert (200, '"3"') == (server.get(path + below).status, server.get(path + below).etag)
+
+
+@staticmethod
+def _everything(model: Any, queryset: Any, instance_id: Any, handler: Any) -> Any:
+    return queryset
 
 
 def test_readers_see_only_states_that_were_committed_with_their_tags(world):

@@ -152,6 +152,8 @@ BRIEFLY = [
         pytest.param(command, fault, id=f"{command} {fault}", marks=marks)
         for fault in ALWAYS
         for command in COMMANDS[:-1]
+        # An error of what batches alone send is got round: each member is run by itself.
+        if command != "aggregate" or fault in ("cut", "blocked")
         for marks in [() if (command, fault) in BRIEFLY else pytest.mark.soak]
     ],
 )
