@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 import tornado.web
-from mongoengine import Document
 from pymongo.errors import ConnectionFailure
 from tornado.httputil import format_timestamp
 
 from bzz import connection
+from bzz.actions import Action, associating, existing_ids, reading, writing
 from bzz.assignment import Input, fields_input, merge_input, patch_input
 from bzz.body import JSON, JSON_PATCH, MERGE_PATCH, READ, Body, read_body
 from bzz.codec import represent
@@ -43,9 +43,8 @@ from bzz.preconditions import etag, none_match, parse_if_match, read_if_match, r
 from bzz.problems import PROBLEM_JSON, Problem, problem_for
 from bzz.query import ListQuery, parse_list_query, project
 from bzz.recording import Head, Model, Recorder, family, record_with, recorder_of, recorders
-from bzz.resource import MAX_BODY, Resource
+from bzz.resource import Resource, check_segment, registered
 from bzz.routes import Route, Routes
-from bzz.schema import resource_name as snake_case
 from bzz.schema import schema_of
 from bzz.settling import SIGNAL_OF, signal_arguments
 from bzz.signals import (
@@ -63,7 +62,7 @@ from bzz.signals import (
 )
 from bzz.source import Source
 from bzz.targets import Step, Target, parse_target, segments_of
-from bzz.transactions import DEADLINE, Deadline
+from bzz.transactions import Deadline
 from bzz.transactions import run as run_unit
 from bzz.unit import Unit
 from bzz.work import (
@@ -91,8 +90,6 @@ _PRE_SIGNAL: dict[str, Signal] = {
     "update": pre_update_instance,
     "delete": pre_delete_instance,
 }
-
-Action = tuple[str, Model, Any]  # what is done, to a document of which class, with which id
 
 
 class MongoEngineRestHandler(tornado.web.RequestHandler):
@@ -135,16 +132,10 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         as its history's path segment.
         """
         handler = cls._provider(provider)
-        resource = Resource(
-            schema=schema_of(_checked_model(model)),
-            name=_checked_name(snake_case(model) if resource_name is None else resource_name),
-            prefix=_checked_prefix(prefix),
-            recorder=audit,
-            **_checked_options(options),
-        )
+        resource = registered(model, prefix, resource_name, audit, options)
         routes = Routes()
         if audit is not None:
-            _check_segment(resource, audit.segment())
+            check_segment(resource, audit.segment())
             record_with(audit, model)
             routes.extend(audit.routes_beside(handler, resource))
         pattern = rf"{re.escape(resource.root)}(?:/.*)?"
@@ -215,12 +206,12 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
             given = self._fields(body)
             await self._write(target, "create", lambda w, u: w.create(u, given))
             return
-        existing = _existing_ids(target.last, body)
+        existing = existing_ids(target.last, body.values)
         if existing is None:
             given = self._fields(body)
             await self._write(target, "create", lambda w, u: w.add(u, given))
             return
-        actions = _associating(target, existing.values())
+        actions = associating(target, existing.values())
         await self._write(target, "associate", lambda w, u: w.associate(u, existing), actions)
 
     async def put(self, *_: str) -> None:
@@ -252,7 +243,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         arguments = self.check_arguments("at")
         if "at" in arguments:
             await self.ask_may([("history", target.last.schema.model, target.last.value)])
-        await self.permit(_reading(target), target.arguments)
+        await self.permit(reading(target), target.arguments)
         if "at" in arguments:
             await self._get_past(target, arguments["at"])
             return
@@ -373,7 +364,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
     async def _get_list(self, target: Target) -> None:
         step = target.last
         query = parse_list_query(step.schema, self.query_arguments())
-        await self.permit(_reading(target), target.arguments)
+        await self.permit(reading(target), target.arguments)
         page, shown = await self.off_loop(self._read_list, target, query)
         await announce(
             post_get_list, target.document.schema.model, items=list(page.documents), handler=self
@@ -409,7 +400,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         precondition = parse_if_match(header) if creates else read_if_match(header)
         if self.resource.require_precondition and not creates:
             require(precondition)
-        await self.permit(actions or _writing(target, verb), target.arguments)
+        await self.permit(actions or writing(target, verb), target.arguments)
         worker = Worker(target, self, precondition)
         done = await self.run_write(target, lambda unit: job(worker, unit))
         await self.announce_writes(done.unit)
@@ -639,7 +630,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         if status < 500:
             # Not its message, which may name values that must not be in a log.
             _log.info("%d %s: %s", status, self._request_summary(), type(value).__name__)
-        elif isinstance(value, Unavailable | ConnectionFailure):
+        elif status == 503:
             _log.warning("%d %s: %s%s", status, self._request_summary(), value, _cause(value))
         else:
             super().log_exception(typ, value, tb)
@@ -670,74 +661,6 @@ def _is_one_with_others(model: Model) -> bool:
     )
 
 
-def _reading(target: Target) -> list[Action]:
-    """What a read does: each document on the way is read, and the last or a list of it."""
-    actions = _way(target)
-    step = target.last
-    if not step.embedded:
-        kind = "list" if step.is_list else "read"
-        actions.append((kind, step.schema.model, step.value))
-    return actions
-
-
-def _writing(target: Target, verb: str) -> list[Action]:
-    """What a write does: an embedded item, or an association, is an update of its owner."""
-    step, owner = target.last, target.owner
-    if not target.nested:
-        return [(verb, step.schema.model, step.value)]
-    change = ("update", owner.schema.model, owner.value)
-    way = [each for each in _way(target) if each[1:] != change[1:]]
-    if step.embedded or verb == "delete":
-        return [*way, change]
-    if verb == "create":
-        return [*way, change, ("create", step.schema.model, None)]
-    return [*_way(target), ("update", step.schema.model, step.value)]
-
-
-def _associating(target: Target, ids: Iterable[Any]) -> list[Action]:
-    """What an association does: the owner is updated, and the others are read and stay."""
-    owner, model = target.owner, target.last.schema.model
-    change = ("update", owner.schema.model, owner.value)
-    way = [each for each in _way(target) if each[1:] != change[1:]]
-    return [*way, change, *(("read", model, each) for each in ids)]
-
-
-def _way(target: Target) -> list[Action]:
-    return [
-        ("read", step.schema.model, step.value) for step in target.steps[:-1] if not step.embedded
-    ]
-
-
-def _existing_ids(step: Step, body: Body) -> dict[str, Any] | None:
-    """The documents to associate, when that is what the body of a nested POST asks.
-
-    Their typed ids by the pointers to them.  Raises `InvalidInput` for what cannot be one.
-    """
-    values = body.values
-    if step.embedded or not isinstance(values, dict) or len(values) != 1:
-        return None
-    [(name, given)] = values.items()
-    if name == "id":
-        return {"/id": _existing_id(step, "/id", given)}
-    if name != step.name:
-        return None
-    listed = given if isinstance(given, list) else [given]
-    if not listed or (len(listed) > 1 and not step.is_list):
-        wanted = "at least one id" if step.is_list else "one id"
-        raise InvalidInput([FieldError(f"/{name}", f"{step.name} takes {wanted} here.")])
-    pointers = [f"/{name}/{place}" for place in range(len(listed))]
-    return {at: _existing_id(step, at, each) for at, each in zip(pointers, listed, strict=True)}
-
-
-def _existing_id(step: Step, pointer: str, given: Any) -> Any:
-    if not isinstance(given, str | int | float) or isinstance(given, bool):
-        raise InvalidInput([FieldError(pointer, "This cannot be an id.")])
-    try:
-        return step.schema.parse_id(step.schema.format_id(given))
-    except ValueError as error:
-        raise InvalidInput([FieldError(pointer, str(error))]) from error
-
-
 def query_pairs(query: str) -> list[tuple[str, str]]:
     """The pairs of a query string.  Raises `BadRequest` for what is not UTF-8.
 
@@ -760,49 +683,3 @@ def _cause(error: BaseException) -> str:
 def _plain_path(path: str) -> str:
     """A path as it was sent, where that was not percent-encoded."""
     return path.encode("latin-1").decode("utf-8")
-
-
-def _checked_model(model: Model) -> Model:
-    is_document = isinstance(model, type) and issubclass(model, Document)
-    if not is_document or model._meta.get("abstract"):
-        name = model.__name__ if isinstance(model, type) else repr(model)
-        raise SetupError(
-            f"{name} has no documents of its own: routes are for a MongoEngine Document class "
-            "that is not abstract."
-        )
-    return model
-
-
-def _checked_name(name: str) -> str:
-    if not name or "/" in name:
-        raise SetupError(f"A resource has a name of one path segment, which {name!r} is not.")
-    return name
-
-
-def _checked_prefix(prefix: str) -> str:
-    if prefix and not prefix.startswith("/"):
-        raise SetupError(f"A prefix starts with a slash; {prefix!r} does not.")
-    return prefix.rstrip("/")
-
-
-def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
-    known = {"max_body": MAX_BODY, "deadline": DEADLINE, "require_precondition": False}
-    unknown = set(options) - set(known)
-    if unknown:
-        raise SetupError(
-            f"routes_for has no option {sorted(unknown)[0]!r}; it has {', '.join(known)}."
-        )
-    checked = {**known, **options}
-    if not (isinstance(checked["max_body"], int) and checked["max_body"] > 0):
-        raise SetupError(f"max_body is a number of bytes, not {checked['max_body']!r}.")
-    if not (isinstance(checked["deadline"], int | float) and checked["deadline"] > 0):
-        raise SetupError(f"deadline is a number of seconds, not {checked['deadline']!r}.")
-    return checked
-
-
-def _check_segment(resource: Resource, segment: str) -> None:
-    if segment in resource.schema.fields:
-        raise SetupError(
-            f"{resource.model.__name__} has a field named {segment!r}, which is the path segment "
-            f"of its history; choose another with Auditor(segment='…')."
-        )

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mongoengine.errors import NotUniqueError, OperationError, ValidationError
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, ExecutionTimeout
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, ExecutionTimeout, PyMongoError
 from tornado.web import HTTPError
 
 from bzz import errors
@@ -99,9 +99,13 @@ def problem_for(error: BaseException, *, names: Names | None = None) -> Problem:
             return _of_clash(error, names)
         if isinstance(error, OperationError) and (refusal := _DENIED.search(str(error))):
             return _of_denial(refusal["field"])
-        if isinstance(error, ConnectionFailure | ExecutionTimeout):
+        if isinstance(error, PyMongoError) and _is_silence(error):
             return _of_bzz(errors.Unavailable("The database did not answer. Try again."))
     return _INTERNAL
+
+
+def _is_silence(error: PyMongoError) -> bool:
+    return isinstance(error, ConnectionFailure | ExecutionTimeout) or error.timeout
 
 
 @dataclass(frozen=True, slots=True)

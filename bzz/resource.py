@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from bzz.recording import Recorder
-from bzz.schema import Schema
+from mongoengine import Document
+
+from bzz.errors import SetupError
+from bzz.recording import Model, Recorder
+from bzz.schema import Schema, resource_name, schema_of
+from bzz.transactions import DEADLINE
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes; the largest document that MongoDB stores."""
@@ -33,7 +37,7 @@ class Resource:
     prefix: str = ""
     recorder: Recorder | None = None
     max_body: int = MAX_BODY
-    deadline: float = 10.0
+    deadline: float = DEADLINE
     require_precondition: bool = False
 
     @property
@@ -50,3 +54,71 @@ class Resource:
     def path(self, *segments: str) -> str:
         """A path below the root, its segments percent-encoded, with a slash at its end."""
         return "/".join((self.root, *(quote(each, safe="") for each in segments), ""))
+
+
+def registered(
+    model: Model,
+    prefix: str,
+    name: str | None,
+    recorder: Recorder | None,
+    options: dict[str, Any],
+) -> Resource:
+    """The resource that `routes_for` is asked for.
+
+    Raises `SetupError` for a class that has no documents, and for a name, a prefix or an option
+    that cannot be one.
+    """
+    return Resource(
+        schema=schema_of(_checked_model(model)),
+        name=_checked_name(resource_name(model) if name is None else name),
+        prefix=_checked_prefix(prefix),
+        recorder=recorder,
+        **_checked_options(options),
+    )
+
+
+def _checked_model(model: Model) -> Model:
+    is_document = isinstance(model, type) and issubclass(model, Document)
+    if not is_document or model._meta.get("abstract"):
+        name = model.__name__ if isinstance(model, type) else repr(model)
+        raise SetupError(
+            f"{name} has no documents of its own: routes are for a MongoEngine Document class "
+            "that is not abstract."
+        )
+    return model
+
+
+def _checked_name(name: str) -> str:
+    if not name or "/" in name:
+        raise SetupError(f"A resource has a name of one path segment, which {name!r} is not.")
+    return name
+
+
+def _checked_prefix(prefix: str) -> str:
+    if prefix and not prefix.startswith("/"):
+        raise SetupError(f"A prefix starts with a slash; {prefix!r} does not.")
+    return prefix.rstrip("/")
+
+
+def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
+    known = {"max_body": MAX_BODY, "deadline": DEADLINE, "require_precondition": False}
+    unknown = set(options) - set(known)
+    if unknown:
+        raise SetupError(
+            f"routes_for has no option {sorted(unknown)[0]!r}; it has {', '.join(known)}."
+        )
+    checked = {**known, **options}
+    if not (isinstance(checked["max_body"], int) and checked["max_body"] > 0):
+        raise SetupError(f"max_body is a number of bytes, not {checked['max_body']!r}.")
+    if not (isinstance(checked["deadline"], int | float) and checked["deadline"] > 0):
+        raise SetupError(f"deadline is a number of seconds, not {checked['deadline']!r}.")
+    return checked
+
+
+def check_segment(resource: Resource, segment: str) -> None:
+    """Raises `SetupError` for a model with a field that is named as its history's segment."""
+    if segment in resource.schema.fields:
+        raise SetupError(
+            f"{resource.model.__name__} has a field named {segment!r}, which is the path segment "
+            f"of its history; choose another with Auditor(segment='…')."
+        )

@@ -21,7 +21,7 @@ from mongoengine import (
     StringField,
     get_db,
 )
-from pymongo.errors import AutoReconnect, BulkWriteError
+from pymongo.errors import AutoReconnect, BulkWriteError, ExecutionTimeout, WTimeoutError
 
 from bzz import MongoEngineRestHandler, flatten
 from bzz.audit import Auditor, from_header
@@ -347,13 +347,21 @@ def test_a_lost_connection_is_told_without_its_host_and_logged_with_it(house, ca
     assert "(db1.example.net:27017: closed)" in caplog.text
 
 
-def test_a_read_without_an_answer_of_the_database_is_503(house):
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(AutoReconnect("db1.example.net:27017: closed"), id="lost"),
+        pytest.param(ExecutionTimeout("db1.example.net is slow", 50), id="too slow"),
+        pytest.param(WTimeoutError("db1.example.net is slow", 64), id="of the driver"),
+    ],
+)
+def test_a_read_without_an_answer_of_the_database_is_503(house, error):
     class Note(Document):
         text = StringField()
 
         @staticmethod
         def get_instance_queryset(model, queryset, instance_id, handler):
-            raise AutoReconnect("db1.example.net:27017: closed")
+            raise error
 
     with serving(house, Note) as server:
         problem = server.get(f"/note/{ObjectId()}/").problem

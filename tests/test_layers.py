@@ -17,7 +17,7 @@ body patching preconditions routes problems paths
 references decoding codec filters query keyset assignment
 recording source unit capture driver updates settling transactions sessions connection
 member attempt commit_lane
-resource targets documents listing work mongoengine_handler
+resource targets actions documents listing work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
 audit.store audit.tracking audit.recorder audit.restoring audit.history audit.views
 audit.handlers audit.auditor
