@@ -32,7 +32,6 @@ from bzz.errors import (
     NotFound,
     SetupError,
     TooLarge,
-    Unavailable,
     UnsupportedMedia,
 )
 from bzz.jsontext import dumps
