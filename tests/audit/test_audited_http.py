@@ -890,7 +890,7 @@ def test_replace_mends_an_unreadable_document(server, unreadable):
 
 
 def test_a_write_that_another_transaction_blocks_is_503_with_the_time_to_wait(house):
-    with serving(house, house.User, deadline=0.4) as server:
+    with serving(house, house.User, deadline=2) as server:
         path = server.post("/user/", {"name": "Ana"}).headers["Location"]
         with get_db().client.start_session() as session, session.start_transaction():
             raw(house.User).update_one({}, {"$set": {"age": 1}}, session=session)

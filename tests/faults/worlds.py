@@ -84,7 +84,9 @@ class Program:
         self.port = int(line)
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is not None:
+            sys.stdout.write(self.log[-10_000:])  # pytest shows it with the failure
         self._process.stdin.close()  # type: ignore[union-attr]
         try:
             self._process.wait(30)
