@@ -20,8 +20,9 @@ from bzz.receivers import describe_receiver
 from bzz.recording import Model
 from bzz.sessions import kill
 from bzz.settling import read_together, settle
+from bzz.silence import is_silence
 from bzz.source import Key, Source
-from bzz.transactions import Deadline, chain, is_conflict, is_silence, outcome_of
+from bzz.transactions import Deadline, chain, is_conflict, outcome_of
 from bzz.unit import Batch, Unit
 
 

@@ -26,6 +26,7 @@ from bzz.attempt import Aborted, Attempt, Lost, is_of_the_connection
 from bzz.errors import Unavailable, Undecided
 from bzz.member import Job, Member, Stage
 from bzz.sessions import Sessions
+from bzz.silence import is_silence
 from bzz.source import Key
 from bzz.transactions import (
     abort,
@@ -33,7 +34,6 @@ from bzz.transactions import (
     commit,
     given_up,
     is_conflict,
-    is_silence,
     is_transient,
     transaction_options,
 )

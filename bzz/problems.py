@@ -17,13 +17,14 @@ from http import HTTPStatus
 from typing import Any
 
 from mongoengine.errors import NotUniqueError, OperationError, ValidationError
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, ExecutionTimeout, PyMongoError
+from pymongo.errors import DuplicateKeyError
 from tornado.web import HTTPError
 
 from bzz import errors
 from bzz.errors import FieldError, InvalidInput
 from bzz.jsontext import dumps
 from bzz.signals import failed_receiver
+from bzz.silence import is_silence
 
 __all__ = ["PROBLEM_JSON", "TYPE_ROOT", "Problem", "problem_for"]
 
@@ -99,13 +100,9 @@ def problem_for(error: BaseException, *, names: Names | None = None) -> Problem:
             return _of_clash(error, names)
         if isinstance(error, OperationError) and (refusal := _DENIED.search(str(error))):
             return _of_denial(refusal["field"])
-        if isinstance(error, PyMongoError) and _is_silence(error):
+        if is_silence(error):
             return _of_bzz(errors.Unavailable("The database did not answer. Try again."))
     return _INTERNAL
-
-
-def _is_silence(error: PyMongoError) -> bool:
-    return isinstance(error, ConnectionFailure | ExecutionTimeout) or error.timeout
 
 
 @dataclass(frozen=True, slots=True)

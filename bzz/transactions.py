@@ -18,9 +18,7 @@ from typing import Any, TypeVar
 import pymongo
 from pymongo import ReadPreference
 from pymongo.errors import (
-    ConnectionFailure,
     DocumentTooLarge,
-    ExecutionTimeout,
     OperationFailure,
     PyMongoError,
 )
@@ -30,6 +28,7 @@ from pymongo.write_concern import WriteConcern
 from bzz.errors import Superseded, TooLarge, Unavailable, Undecided
 from bzz.recording import Recorder
 from bzz.settling import settle, settled
+from bzz.silence import is_silence
 from bzz.unit import Batch, Unit, current_unit
 
 T = TypeVar("T")
@@ -265,11 +264,6 @@ def is_conflict(error: BaseException) -> bool:
     )
 
 
-def is_silence(error: BaseException) -> bool:
-    """Whether the server did not answer, or not in time."""
-    return isinstance(error, PyMongoError) and (isinstance(error, _SILENT) or error.timeout)
-
-
 def unanswered(error: BaseException) -> Unavailable:
     """What to raise when it did not."""
     outcome = Unavailable(f"The database did not answer in time; nothing was stored: {said(error)}")
@@ -297,7 +291,6 @@ def said(error: BaseException) -> str:
 # An error of a connection starts with its host and port, or its socket.
 _HOST = re.compile(r"(?:[^\s,]*[\w.\]]:\d{1,5}|/\S+\.sock): ")
 _DUMP = re.compile(", full error: |, Timeout: | \\(configured timeouts: ")
-_SILENT = (ExecutionTimeout, ConnectionFailure)
 _WRITE_CONFLICT, _NO_SUCH_TRANSACTION = 112, 251
 _OVERFLOW = 15
 _TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and an update's result above 16 MB

@@ -21,7 +21,7 @@ from mongoengine.errors import (
     OperationError,
     ValidationError,
 )
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 from tornado.web import HTTPError
 
 from bzz import errors
@@ -357,3 +357,10 @@ def test_further_members_stand_beside_the_others_and_what_is_not_there_is_left_o
         "status": 410,
         "version": 3,
     } == problem.members()
+
+
+@pytest.mark.parametrize("code", [134, 189, 262, 11602], ids=str)
+def test_a_server_that_cannot_answer_just_now_is_503(code):
+    problem = problem_for(OperationFailure("No.", code))
+
+    assert (503, "1") == (problem.status, problem.headers["Retry-After"])
