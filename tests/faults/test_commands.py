@@ -36,7 +36,11 @@ FAULTS: dict[str, dict[str, Any]] = {
     "shutdown in progress": {"errorCode": 91},
     "primary stepped down": {"errorCode": 189},
     "time limit exceeded": {"errorCode": 50},
-    "duplicate key": {"errorCode": 11000},
+    # Without the extra a server cannot make this error, and says so with another one.
+    "duplicate key": {
+        "errorCode": 11000,
+        "errorExtraInfo": {"keyPattern": {"tag": 1}, "keyValue": {"tag": "x"}},
+    },
     "blocked for a while": {"blockConnection": True, "blockTimeMS": 200},
     "cut": {"closeConnection": True},
     "cut twice": {"closeConnection": True, "times": 2},
