@@ -36,6 +36,7 @@ from bzz.transactions import (
     is_conflict,
     is_transient,
     transaction_options,
+    undecided,
 )
 
 __all__ = ["CommitLane", "Job", "lane_of"]
@@ -125,12 +126,7 @@ class CommitLane:
             if member.stage is Stage.WAITING and member.hindrance is not None:
                 return given_up(member.hindrance, member.job.deadline)
             if member.stage is Stage.COMMITTING:
-                return Undecided(
-                    f"The write was sent, and the database did not confirm it within {seconds}: "
-                    "it may or may not be stored. Repeat it with If-Match (or an id of your own "
-                    "choosing); 412 or 409 then says that it had arrived.",
-                    retry_after=5,
-                )
+                return undecided(member.job.deadline)
             held_up = self._held_up()
         return Unavailable(
             f"The write was not finished within {seconds} and has been given up; "
@@ -285,9 +281,9 @@ class CommitLane:
 
     def _after_nobodys_fault(self, error: BaseException, members: list[Member]) -> list[Member]:
         # What may be stored already must not be run again, whatever has left it undecided.
-        undecided = isinstance(error, Undecided)
-        passes = not undecided and (is_transient(error) or is_of_the_connection(error))
-        if len(members) > 1 and not undecided and not any(map(is_silence, chain(error))):
+        is_undecided = isinstance(error, Undecided)
+        passes = not is_undecided and (is_transient(error) or is_of_the_connection(error))
+        if len(members) > 1 and not is_undecided and not any(map(is_silence, chain(error))):
             for each in members:  # one of them it must be
                 each.stage = Stage.RUNNING  # and no more committing
                 self._alone.append(each)

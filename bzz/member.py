@@ -20,12 +20,10 @@ import pymongo
 from bzz.recording import Model, Recorder
 from bzz.settling import is_alone
 from bzz.source import Key, Source
-from bzz.transactions import Deadline
+from bzz.transactions import Deadline, longest_pause
 from bzz.unit import Batch, Unit
 
 T = TypeVar("T")
-
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.005, 0.5, 1.5
 
 
 class Stage(Enum):
@@ -117,7 +115,7 @@ class Member:
 
     def pause(self) -> float:
         """How long to stay away after a conflict, in seconds."""
-        return random.uniform(0, min(_FIRST_PAUSE * _GROWTH**self.attempts, _LONGEST_PAUSE))
+        return random.uniform(0, longest_pause(self.attempts))
 
     def deliver(self) -> None:
         """Tell the waiting caller how it ended."""

@@ -6,6 +6,7 @@ HTTP, nor of what is recorded.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import sys
@@ -37,6 +38,7 @@ DEADLINE = 10.0
 """Seconds within which a write is answered, queueing included."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.005, 0.5, 1.5
+_GROWING = 100  # attempts; by far enough to have reached the longest
 
 
 class Deadline:
@@ -131,10 +133,12 @@ def _repeatedly(
 
 def _pauses() -> Iterator[float]:
     """How long to wait at most before each further attempt."""
-    pause = _FIRST_PAUSE
-    while True:
-        yield pause
-        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+    return map(longest_pause, itertools.count())
+
+
+def longest_pause(attempts: int) -> float:
+    """How long to wait at most, in seconds, after some attempts that met another writer."""
+    return min(_FIRST_PAUSE * _GROWTH ** min(attempts, _GROWING), _LONGEST_PAUSE)
 
 
 def given_up(last: BaseException, deadline: Deadline) -> Unavailable:
@@ -218,12 +222,17 @@ def commit(session: Any, deadline: Deadline) -> None:
             if deadline.remaining:
                 time.sleep(min(random.uniform(0, pause), deadline.remaining))
                 continue
-            raise Undecided(
-                f"The write was sent, and the database did not confirm it within "
-                f"{deadline.seconds:g} s: it may or may not be stored. Repeat it with If-Match "
-                "(or an id of your own choosing); 412 or 409 then says that it had arrived.",
-                retry_after=5,
-            ) from error
+            raise undecided(deadline) from error
+
+
+def undecided(deadline: Deadline) -> Undecided:
+    """What to raise when the commit was sent and is not confirmed by the deadline."""
+    return Undecided(
+        f"The write was sent, and the database did not confirm it within {deadline.seconds:g} s: "
+        "it may or may not be stored. Repeat it with If-Match (or an id of your own choosing); "
+        "412 or 409 then says that it had arrived.",
+        retry_after=5,
+    )
 
 
 def outcome_of(error: BaseException, earlier: BaseException | None = None) -> BaseException:

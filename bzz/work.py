@@ -344,14 +344,8 @@ def written(unit: Unit, outcome: Outcome) -> Written:
 def _version_after(unit: Unit, write: Write) -> int | None:
     if write.event is not None:
         return int(write.event.version)
-    recorder = recorder_of(write.model)
-    if recorder is None:
-        return None
-    head = unit.head(write.model, write.id)
-    if head is None:
-        return 0
     # A write that changed nothing may have found the document written round bzz.
-    return head.version if recorder.matches(head, write.model, write.after) else None
+    return _version_of(unit, write, write.after)
 
 
 def _shown(outcome: Outcome) -> Any:
@@ -379,13 +373,17 @@ def current_version(unit: Unit, document: Write) -> int | None:
 
     None when it is not as its last event left it, and for models without a recorder.
     """
+    return _version_of(unit, document, document.before)
+
+
+def _version_of(unit: Unit, document: Write, state: State | None) -> int | None:
     recorder = recorder_of(document.model)
     if recorder is None:
         return None
     head = unit.head(document.model, document.id)
     if head is None:
         return 0
-    return head.version if recorder.matches(head, document.model, document.before) else None
+    return head.version if recorder.matches(head, document.model, state) else None
 
 
 def missing(unit: Unit | None, step: Step, handler: Any) -> NotFound | Gone:

@@ -31,27 +31,10 @@ from bzz.signals import (
     post_update_instance,
     pre_update_instance,
 )
-from tests.house import built, raw, standing, visit
+from tests.house import built, raw
 from tests.support import FORM, JSON_PATCH, Server
 
 NOBODY = ObjectId("0123456789abcdef01234567")
-
-
-@pytest.fixture(scope="module")
-def standing_house(mongod_uri):
-    with standing(mongod_uri) as house:
-        yield house
-
-
-@pytest.fixture
-def house(standing_house):
-    with visit(standing_house):
-        yield standing_house
-
-
-@pytest.fixture
-def server(house):
-    return house.running
 
 
 @pytest.fixture

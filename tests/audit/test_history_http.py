@@ -22,27 +22,10 @@ from tornado.web import HTTPError
 from bzz import MongoEngineRestHandler
 from bzz.audit import Auditor
 from bzz.signals import pre_get_instance
-from tests.house import raw, standing, visit
+from tests.house import raw
 from tests.support import Server
 
 NOBODY = ObjectId("0123456789abcdef01234567")
-
-
-@pytest.fixture(scope="module")
-def standing_house(mongod_uri):
-    with standing(mongod_uri) as house:
-        yield house
-
-
-@pytest.fixture
-def house(standing_house):
-    with visit(standing_house):
-        yield standing_house
-
-
-@pytest.fixture
-def server(house):
-    return house.running
 
 
 def serving(

@@ -36,27 +36,10 @@ from bzz.signals import (
     pre_update_instance,
 )
 from bzz.values import EXACT, same
-from tests.house import raw, standing, visit
+from tests.house import raw
 from tests.support import Server
 
 GONE = ObjectId("0123456789abcdef01234567")
-
-
-@pytest.fixture(scope="module")
-def standing_house(mongod_uri):
-    with standing(mongod_uri) as house:
-        yield house
-
-
-@pytest.fixture
-def house(standing_house):
-    with visit(standing_house):
-        yield standing_house
-
-
-@pytest.fixture
-def server(house):
-    return house.running
 
 
 def serving(house: Any, model: Any, handler: Any = MongoEngineRestHandler, **options: Any) -> Any:
