@@ -258,6 +258,23 @@ class Worker:
             raise NotFound(f"{_name(parent)} has nothing at {step.argument!r}.")
         return write
 
+    def referenced(self, unit: Unit) -> Any:
+        """The URL id of the referenced document that the target names, which may be gone.
+
+        Raises `NotFound` where the path does not lead to one.
+        """
+        step, relation = self.target.last, self._relation()
+        parent = self._parent(unit).item
+        try:
+            return self._referenced(unit, parent, relation, step).instance[
+                str(step.schema.id_field)
+            ]
+        except NotFound:
+            pk = self._dangling(unit, parent, relation, step)
+            if pk is None or (step.id is None and step.schema.id_field != step.schema.pk):
+                raise
+            return pk if step.id is None else step.value
+
     @staticmethod
     def _dangling(unit: Unit, parent: Any, relation: Relation, step: Step) -> Any:
         """The primary key in the reference that a step names, if no document has it; or None."""

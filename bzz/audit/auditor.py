@@ -22,7 +22,7 @@ from bzz.audit.context import (
 )
 from bzz.audit.errors import ContextError, EventNotStored, ReplayError, StreamGap
 from bzz.audit.events import SYSTEM, Context, Request
-from bzz.audit.handlers import routes_for_history
+from bzz.audit.handlers.routing import routes_for_history
 from bzz.audit.history import History
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
 from bzz.audit.store import COLLECTION, HistoryStore

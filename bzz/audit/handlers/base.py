@@ -1,0 +1,135 @@
+"""Edge: what the handlers of all history routes share: whose history it is, who may see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+from tornado.web import HTTPError
+
+from bzz.actions import reading
+from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
+from bzz.audit.history import History
+from bzz.documents import is_open
+from bzz.errors import Conflict, Gone, NotFound
+from bzz.mongoengine_handler import MongoEngineRestHandler
+from bzz.targets import Step, Target, parse_target, segments_of
+from bzz.unit import Unit
+from bzz.work import Worker, document_key
+
+if TYPE_CHECKING:
+    from bzz.audit.auditor import Auditor
+
+
+class HistoryHandler(MongoEngineRestHandler):
+    """What stands below a document's history; by itself it takes what is not there.
+
+    A subclass says what stands `below` the history's segment (a pattern) and which `methods`
+    it has, and implements these.  `path` is the pattern of the whole path.
+    """
+
+    auditor: Auditor
+    path: ClassVar[re.Pattern[str]]
+    below: ClassVar[str] = "(?:/.*)?"
+    methods: ClassVar[tuple[str, ...]] = ()
+
+    async def get(self, *_: str) -> None:
+        """Not here, unless a subclass says so."""
+        self._refuse()
+
+    async def head(self, *_: str) -> None:
+        """As GET; the body is not sent."""
+        await self.get(*_)
+
+    async def post(self, *_: str) -> None:
+        """Not here, unless a subclass says so."""
+        self._refuse()
+
+    async def put(self, *_: str) -> None:
+        """A history is written by writes alone."""
+        self._refuse()
+
+    patch = delete = put
+
+    def _refuse(self) -> None:
+        self.target()
+        if not self.methods:
+            raise NotFound(f"A history has nothing at {self.request.path!r}.")
+        raise HTTPError(405)
+
+    # What the path names -----------------------------------------------------------------
+
+    def part(self, number: int) -> str:
+        """A group of the path as it was sent: Tornado's arguments are decoded, slashes too."""
+        found = self.path.match(self.request.path)
+        return "" if found is None else str(found.group(number))
+
+    def target(self) -> Target:
+        """The document whose history it is.  Raises `NotFound`."""
+        segments = segments_of(self.part(1))
+        return parse_target(self.resource.schema, self.resource.name, segments)
+
+    def allowed(self) -> list[str]:
+        """The methods that the request's path allows."""
+        try:
+            self.target()
+        except NotFound:
+            return ["OPTIONS"]
+        return sorted(["OPTIONS", *self.methods])
+
+    def url(self, *below: str) -> str:
+        """The path of the document, or of what stands below it, as the request spells it."""
+        return self.resource.path(*segments_of(self.part(1)), *below)
+
+    def history_url(self, *below: str) -> str:
+        """The path of the history, or of what stands below it."""
+        return self.url(self.auditor.segment(), *below)
+
+    # Who may see it ----------------------------------------------------------------------
+
+    async def permit_reading(self, target: Target) -> None:
+        """Ask whether the history may be read, and each document on the way to it."""
+        step = target.last
+        way = reading(target)[:-1]
+        await self.permit([*way, ("history", step.schema.model, step.value)], target.arguments)
+
+    def history_of(self, target: Target) -> History:
+        """The history that a path names, if the request may see it; it may turn out to be empty.
+
+        Blocks.  Raises `NotFound`.
+        """
+        step = target.last
+        model = step.schema.model
+        self.auditor.prepare()
+        # Where everybody sees everything, looking at the document first tells nothing.
+        if not target.nested and is_open(model):
+            key = document_key(step.schema, step.value)
+        else:
+            key = self.history_key(self.named(target))
+        return self.auditor._history(model, key)
+
+    def named(self, target: Target) -> Step:
+        """The document by itself, as its own URL names it, once a nested path has led to it.
+
+        Blocks.  Raises `NotFound` where the path leads nowhere.
+        """
+        step = target.last
+        if not target.nested:
+            return step
+        value = Worker(target, self).referenced(Unit(handler=self))
+        return Step(step.name, step.schema, None, step.schema.format_id(value), value)
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Turn what the audit's core raises about a stream into what is answered over HTTP."""
+    try:
+        yield
+    except UnknownVersion as error:
+        raise NotFound(str(error)) from error
+    except DocumentDeleted as error:
+        raise Gone(str(error), version=error.version) from error
+    except (StreamGap, ReplayError) as error:
+        raise Conflict(str(error)) from error

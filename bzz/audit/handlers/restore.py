@@ -1,0 +1,138 @@
+"""Edge: `POST …/history/<v>/restore/`, an earlier state of a document as its newest one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bzz.actions import reading
+from bzz.audit.context import checked_reason
+from bzz.audit.errors import ContextError
+from bzz.audit.handlers.base import HistoryHandler, answered
+from bzz.audit.restoring import Plan, carry_out, plan_restore
+from bzz.audit.views import show_changes
+from bzz.documents import instantiate
+from bzz.errors import FieldError, InvalidInput
+from bzz.preconditions import etag, read_if_match, require
+from bzz.signals import ask, pre_create_instance, pre_get_instance, pre_update_instance
+from bzz.source import Source
+from bzz.targets import Step, Target
+from bzz.unit import Unit
+from bzz.work import Outcome, Worker, current_version
+
+
+class RestoreHandler(HistoryHandler):
+    """Makes a version the newest one."""
+
+    below = "/([1-9][0-9]{0,8})/restore"
+    methods = ("POST",)
+
+    async def post(self, *_: str) -> None:
+        """Restore, or with `dry_run` say what it would change."""
+        target, version = self.target(), int(self.part(2))
+        self.check_arguments()
+        order = _order(self.read_body().nested())
+        precondition = read_if_match(self.request.headers.get("If-Match"))
+        if self.resource.require_precondition and not order.dry_run:
+            require(precondition)
+        model = target.last.schema.model
+        await self.ask_may([*reading(target)[:-1], ("restore", model, target.last.value)])
+        step, key, live = await self.off_loop(self._key, target)
+        signal = pre_get_instance
+        if not order.dry_run:
+            signal = pre_update_instance if live else pre_create_instance
+        await ask(signal, model, arguments=target.arguments, handler=self)
+        worker = Worker(Target((step,)), self, precondition)
+        plans: list[Plan] = []
+
+        def job(unit: Unit) -> Outcome:
+            plan = self._plan(unit, worker, step, key, version, order)
+            plans[:] = [plan]
+            if order.dry_run or plan.is_so:
+                return _unchanged(unit, plan, key, shown=not order.dry_run)
+            write = carry_out(unit, plan)
+            return Outcome(write.instance, write, created=True)
+
+        done = await self.run_write(worker.target, job, reason=order.reason)
+        if order.dry_run:
+            self.respond({"changes": show_changes(plans[0].changes, step.schema)})
+            return
+        await self.announce_writes(done.unit)
+        if done.version is not None:
+            self.set_header("Etag", etag(done.version))
+        if done.outcome.created and done.outcome.document.event is not None:
+            self.set_status(201)
+            self.set_header("Location", self.history_url(str(done.version)))
+        self.respond(done.shown)
+
+    def _key(self, target: Target) -> tuple[Step, Any, bool]:
+        """The document by itself, the key of its stream, and whether it is there."""
+        self.auditor.prepare()
+        step = self.named(target)
+        key = self.history_key(step)
+        return step, key, Source.of(step.schema.model).find_one(None, {"_id": key}) is not None
+
+    def _plan(
+        self, unit: Unit, worker: Worker, step: Step, key: Any, version: int, order: _Order
+    ) -> Plan:
+        model = step.schema.model
+        tracked = self.auditor.tracked_as(model)
+        history = self.auditor._history(model, key)
+        with answered():
+            plan = plan_restore(unit, history, tracked, model, version, order.fields)
+        if worker.precondition is not None:
+            current = _version_now(unit, plan, model, key)
+            worker.precondition.check(current, what=f"{model.__name__} {key}")
+        return plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What the body of a restore asks for."""
+
+    reason: str | None = None
+    fields: list[str] | None = None
+    dry_run: bool = False
+
+
+def _order(values: Any) -> _Order:
+    if not isinstance(values, dict):
+        raise InvalidInput([FieldError("", "The body of a restore is an object.")])
+    errors = [
+        FieldError(f"/{name}", f"A restore knows reason, fields and dry_run, not {name!r}.")
+        for name in values
+        if name not in ("reason", "fields", "dry_run")
+    ]
+    reason, fields, dry_run = (values.get(name) for name in ("reason", "fields", "dry_run"))
+    if reason is not None and not isinstance(reason, str):
+        errors.append(FieldError("/reason", "The reason is a text."))
+    if isinstance(fields, str):
+        fields = [fields]
+    if fields is not None and not (
+        isinstance(fields, list) and fields and all(isinstance(each, str) for each in fields)
+    ):
+        errors.append(FieldError("/fields", "The fields are a list of names or JSON Pointers."))
+    if not (dry_run is None or isinstance(dry_run, bool) or dry_run in ("true", "false")):
+        errors.append(FieldError("/dry_run", "dry_run is true or false."))
+    if errors:
+        raise InvalidInput(errors)
+    try:
+        kept = None if reason is None else checked_reason(reason)
+    except ContextError as error:
+        raise InvalidInput([FieldError("/reason", str(error))]) from error
+    return _Order(kept, fields, dry_run in (True, "true"))
+
+
+def _version_now(unit: Unit, plan: Plan, model: Any, key: Any) -> int | None:
+    if plan.current is not None:
+        return current_version(unit, plan.current)
+    head = unit.head(model, key)
+    # Deleted round bzz it has no version yet.
+    return head.version if head is not None and head.deleted else None
+
+
+def _unchanged(unit: Unit, plan: Plan, key: Any, *, shown: bool) -> Outcome:
+    write = plan.current or unit.touched(Source.of(plan.model), key, None)
+    if shown:
+        write.instance = instantiate(plan.model, write.before)
+    return Outcome(write.instance if shown else None, write)

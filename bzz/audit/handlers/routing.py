@@ -1,0 +1,76 @@
+"""Edge: which handler takes which path below a history."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import PathMatches
+
+from bzz.audit.handlers.base import HistoryHandler
+from bzz.audit.handlers.events import EventsHandler
+from bzz.audit.handlers.restore import RestoreHandler
+from bzz.audit.handlers.version import VersionHandler
+from bzz.errors import NotFound
+from bzz.mongoengine_handler import MongoEngineRestHandler
+from bzz.recording import recorder_of
+from bzz.resource import Resource
+from bzz.routes import Route, Routes
+from bzz.targets import parse_target, segments_of
+
+if TYPE_CHECKING:
+    from bzz.audit.auditor import Auditor
+
+_HANDLERS = (EventsHandler, VersionHandler, RestoreHandler, HistoryHandler)
+"""In the order in which a path is tried; the last takes what is left, and answers 404."""
+
+
+def routes_for_history(
+    handler: type[MongoEngineRestHandler], resource: Resource, auditor: Auditor
+) -> Routes:
+    """The history routes of a resource, served by subclasses of the handler that serves it.
+
+    They stand under its documents, and under those to which a path through them leads.
+    """
+    segment = re.escape(quote(auditor.segment(), safe=""))
+    root = re.escape(resource.root)
+    routes = Routes()
+    for each in _HANDLERS:
+        for document in ("[^/]+", "[^/]+/.+?"):
+            pattern = rf"{root}/({document})/{segment}{each.below}/?"
+            own = {"auditor": auditor, "path": re.compile(f"{pattern}$")}
+            serving = type(f"{handler.__name__}{each.__name__}", (each, handler), own)
+            route = Route(pattern, serving, {"resource": resource})
+            if document != "[^/]+":
+                route.matcher = _Referenced(route, resource, auditor)
+            routes.append(route)
+    return routes
+
+
+class _Referenced(PathMatches):
+    """Matches below a document that a path leads to by reference, if its history is kept.
+
+    What a path names is known only from the models: `/team/1/users/history/` is the user whose
+    id reads 'history', `/student/1/person/history/` the history of the one person.
+    """
+
+    def __init__(self, route: Route, resource: Resource, auditor: Auditor) -> None:
+        super().__init__(route.regex)
+        self._resource = resource
+        self._auditor = auditor
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """As Tornado asks: the arguments of the handler, or None."""
+        found = self.regex.match(request.path)
+        if found is None:
+            return None
+        resource = self._resource
+        try:
+            target = parse_target(resource.schema, resource.name, segments_of(found.group(1)))
+        except NotFound:
+            return None
+        last = target.last
+        kept = recorder_of(last.schema.model) is self._auditor
+        return super().match(request) if kept and not (last.is_list or last.embedded) else None

@@ -1,0 +1,51 @@
+"""Edge: `GET …/history/<v>/`, the document as it was after an event, or the event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tornado.httputil import format_timestamp
+
+from bzz.audit.events import Event
+from bzz.audit.handlers.base import HistoryHandler, answered
+from bzz.audit.views import show_event
+from bzz.errors import BadRequest
+from bzz.targets import Target
+from bzz.work import show_state
+
+
+class VersionHandler(HistoryHandler):
+    """One version of a document."""
+
+    below = "/([1-9][0-9]{0,8})"
+    methods = ("GET", "HEAD")
+
+    async def get(self, *_: str) -> None:
+        """The document after the event, or with `view=event` the event itself."""
+        target, version = self.target(), int(self.part(2))
+        view = self.check_arguments("view").get("view", "document")
+        if view not in ("document", "event"):
+            raise BadRequest(f"'view' is document or event, not {view!r}.")
+        await self.permit_reading(target)
+        event, shown = await self.off_loop(self._read_version, target, version, view)
+        self.set_header("Memento-Datetime", format_timestamp(event.time))
+        self.set_header("Link", ", ".join(self._links(version)))
+        self.respond(shown)
+
+    def _read_version(self, target: Target, version: int, view: str) -> tuple[Event, Any]:
+        schema = target.last.schema
+        history = self.history_of(target)
+        with answered():
+            if view == "event":
+                event = history.event(version)
+                return event, show_event(event, schema, self.auditor.hidden(schema.model))
+            event, state = history.version(version)
+            return event, show_state(schema.model, state)
+
+    def _links(self, version: int) -> list[str]:
+        # The latest version is what the document's own URL has, whichever it is by then: an
+        # answer about the past holds nothing that changes.
+        links = [f'<{self.url()}>; rel="latest-version"']
+        if version > 1:
+            links.insert(0, f'<{self.history_url(str(version - 1))}>; rel="predecessor-version"')
+        return links
