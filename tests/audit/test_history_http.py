@@ -312,6 +312,30 @@ def test_a_version_says_when_it_was_made_and_its_neighbours(server, ana):
     assert answer.headers["Memento-Datetime"].endswith("GMT")
 
 
+def test_an_old_version_may_be_kept_for_ever(server, ana):
+    answer = server.get(f"{ana}history/2/")
+
+    assert "private, max-age=31536000, immutable" == answer.headers["Cache-Control"]
+    assert '"2"' == answer.headers["Etag"]
+
+
+def test_an_old_version_that_is_known_is_not_sent_again(server, ana):
+    answer = server.get(f"{ana}history/2/", headers={"If-None-Match": '"2"'})
+
+    assert (304, b"") == (answer.status, answer.body)
+
+
+def test_an_event_is_asked_for_again_since_its_position_comes_later(server, ana):
+    answer = server.get(f"{ana}history/2/?view=event")
+
+    assert "private, no-cache" == answer.headers["Cache-Control"]
+    assert "Etag" not in answer.headers
+
+
+def test_a_list_of_events_is_asked_for_again(server, ana):
+    assert "private, no-cache" == server.get(f"{ana}history/").headers["Cache-Control"]
+
+
 def test_the_first_version_has_no_predecessor(server, ana):
     expected = f'<{ana}>; rel="latest-version"'
     assert expected == server.get(f"{ana}history/1/").headers["Link"]

@@ -22,6 +22,11 @@ from bzz.work import Worker, document_key
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
+FOR_EVER = "private, max-age=31536000, immutable"
+"""Cache-Control (RFC 9111, RFC 8246) of what never changes; for its reader alone."""
+CHECKED = "private, no-cache"
+"""Of what may have changed: kept, and asked for again with its tag."""
+
 
 class HistoryHandler(MongoEngineRestHandler):
     """What stands below a document's history; by itself it takes what is not there.

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from bzz.audit.events import Event
 from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked, field_path, field_query, may_have
-from bzz.audit.handlers.base import HistoryHandler
+from bzz.audit.handlers.base import CHECKED, HistoryHandler
 from bzz.audit.history import History
 from bzz.audit.views import show_event
 from bzz.errors import BadRequest
@@ -29,6 +29,7 @@ class EventsHandler(HistoryHandler):
         asked = Asked.read(arguments, schema)
         await self.permit_reading(target)
         last, events = await self.off_loop(self._read_events, target, asked)
+        self.set_header("Cache-Control", CHECKED)
         self.set_header("Etag", etag(last))
         if none_match(self.request.headers.get("If-None-Match"), last):
             self.set_status(304)

@@ -7,9 +7,10 @@ from typing import Any
 from tornado.httputil import format_timestamp
 
 from bzz.audit.events import Event
-from bzz.audit.handlers.base import HistoryHandler, answered
+from bzz.audit.handlers.base import CHECKED, FOR_EVER, HistoryHandler, answered
 from bzz.audit.views import show_event
 from bzz.errors import BadRequest
+from bzz.preconditions import etag, none_match
 from bzz.targets import Target
 from bzz.work import show_state
 
@@ -30,6 +31,14 @@ class VersionHandler(HistoryHandler):
         event, shown = await self.off_loop(self._read_version, target, version, view)
         self.set_header("Memento-Datetime", format_timestamp(event.time))
         self.set_header("Link", ", ".join(self._links(version)))
+        if view == "event":  # it gets its position later
+            self.set_header("Cache-Control", CHECKED)
+        else:
+            self.set_header("Cache-Control", FOR_EVER)
+            self.set_header("Etag", etag(version))
+            if none_match(self.request.headers.get("If-None-Match"), version):
+                self.set_status(304)
+                return
         self.respond(shown)
 
     def _read_version(self, target: Target, version: int, view: str) -> tuple[Event, Any]:
