@@ -85,9 +85,9 @@ states = st.dictionaries(names, values, max_size=6).map(decoded)
 
 
 @st.composite
-def neighbours(draw: st.DrawFn) -> tuple[State, State]:
+def neighbours(draw: st.DrawFn, firsts: st.SearchStrategy[State] = states) -> tuple[State, State]:
     """Two states of which the second is made of the first by a few edits at any depth."""
-    before = draw(states)
+    before = draw(firsts)
     after = decoded(before)
     edits = draw(st.lists(values, max_size=4))
     chance = random.Random(draw(st.integers(0, 2**32)))

@@ -19,13 +19,17 @@ recording source unit capture driver updates settling transactions sessions conn
 member attempt commit_lane
 resource targets actions documents listing work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
-audit.store audit.tracking audit.recorder audit.restoring audit.history audit.views
+audit.carrying audit.standing audit.undoing
+audit.store audit.tracking audit.recorder audit.planning audit.restoring audit.history audit.views
 audit.handlers.arguments audit.handlers.base audit.handlers.events audit.handlers.version
 audit.handlers.restore audit.handlers.routing audit.auditor
 """.split()  # noqa: SIM905 - read in lines
 
 CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {
-    "audit.replay"
+    "audit.replay",
+    "audit.carrying",
+    "audit.standing",
+    "audit.undoing",
 }
 """The audit's core: the standard library, itself, `bson` and the leaf `bzz.values`."""
 

@@ -7,6 +7,8 @@ AuditError
 ├── EventNotStored        the database refused an event
 ├── UnknownVersion        the stream does not reach that version
 ├── DocumentDeleted       the version is a delete: there is no state after it
+├── CannotUndo            the event has no undo, at all or as things are now
+├── UndoConflict          what the event changed has been changed again since
 └── StreamGap             an event in the middle of a stream is missing
 """
 
@@ -87,6 +89,57 @@ class DocumentDeleted(AuditError):
             f"Version {version} of {stream} {_shown(document)} is a delete; "
             f"the last state before it is that of version {version - 1}."
         )
+
+
+class CannotUndo(AuditError):
+    """Event `version` has no undo, at all or as things are now; the message says why.
+
+    `later` is the version that is in the way, None when it is none.
+    """
+
+    def __init__(
+        self, stream: str, document: Any, *, version: int, why: str, later: int | None = None
+    ) -> None:
+        self.stream = stream
+        self.document = document
+        self.version = version
+        self.later = later
+        super().__init__(f"Version {version} of {stream} {_shown(document)} {why}")
+
+
+class UndoConflict(AuditError):
+    """What event `version` changed has been changed again since.
+
+    `conflicts` holds, for each such path (a JSON Pointer of today's field names, as the event
+    shows it), the later version; None where the document was written round bzz.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        document: Any,
+        *,
+        version: int,
+        conflicts: Sequence[tuple[str, int | None]],
+    ) -> None:
+        self.stream = stream
+        self.document = document
+        self.version = version
+        self.conflicts = tuple(conflicts)
+        told = [f"{path} was changed again {_by(later)}" for path, later in conflicts[:_TOLD]]
+        if len(conflicts) > _TOLD:
+            told.append(f"{len(conflicts) - _TOLD} more")
+        super().__init__(
+            f"Version {version} of {stream} {_shown(document)} cannot be undone: "
+            f"{', '.join(told)}. Undo what came later first, or undo other fields alone."
+        )
+
+
+_TOLD = 3
+
+
+def _by(version: int | None) -> str:
+    return "round bzz" if version is None else f"by version {version}"
 
 
 class StreamGap(AuditError):

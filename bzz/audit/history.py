@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mongoengine import DateTimeField
 
+from bzz.audit.diff import Change
 from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
 from bzz.audit.events import SYSTEM, Event, State
+from bzz.audit.planning import Planner, plan_restore, plan_undo
 from bzz.audit.replay import after, before
-from bzz.audit.restoring import restore_in
+from bzz.audit.restoring import plan_in, restore_in, undo_in
 from bzz.audit.tracking import Tracked
 from bzz.errors import BadRequest, Conflict, Gone, NotFound
 from bzz.jsonvalues import INT64, NotThisType, read, show
 from bzz.recording import Past
+from bzz.unit import Write
 
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
@@ -107,10 +111,58 @@ class History:
         raises.
         """
 
-        write, number = self._auditor.write(
-            lambda: restore_in(self, self._tracked, version, fields), actor=actor, reason=reason
-        )
-        return number if write is None or write.event is None else int(write.event.version)
+        work = partial(restore_in, self, self._tracked, version, fields)
+        return _number(*self._auditor.write(work, actor=actor, reason=reason))
+
+    def undo(
+        self,
+        version: int,
+        *,
+        fields: list[str] | None = None,
+        actor: Any = SYSTEM,
+        reason: str | None = None,
+    ) -> int:
+        """Take back what one event changed, and nothing else; the number of the new event.
+
+        The undo of a delete brings the document back.  `fields` (names or JSON Pointers)
+        limits it to these of what the event changed.  The current number when it is taken
+        back already; within another write the number that the event will have.
+
+        Raises `UndoConflict` where later events changed the same, `CannotUndo` for an event
+        that has no undo (it created the document) or has none as things are, `UnknownVersion`,
+        `StreamGap`, `ReplayError`, `InvalidInput` for fields that the event did not change, and
+        what saving the document raises.
+        """
+        work = partial(undo_in, self, self._tracked, version, fields)
+        return _number(*self._auditor.write(work, actor=actor, reason=reason))
+
+    def preview_restore(self, version: int, *, fields: list[str] | None = None) -> list[Change]:
+        """What `restore` would change, before `save()` and `clean()`; nothing is written.
+
+        Paths hold stored names; hidden values are left out.  Raises as `restore` does before
+        it saves the document.
+        """
+        return self._preview(plan_restore, version, fields)
+
+    def preview_undo(self, version: int, *, fields: list[str] | None = None) -> list[Change]:
+        """What `undo` would change; as `preview_restore`."""
+        return self._preview(plan_undo, version, fields)
+
+    def since(self, version: int, *, session: Any = None) -> tuple[State | None, list[Event]]:
+        """The state before an event, None without one, and all events from it on.
+
+        Raises `UnknownVersion`, `StreamGap` and `ReplayError`.
+        """
+        state: State | None = None
+        events: list[Event] = []
+        for event in self._gapless(self.versions(session=session)):
+            if event.version < version:
+                state = after(event, state)
+            else:
+                events.append(event)
+        if not events or events[0].version != version:
+            raise self._missing(version)
+        return state, events
 
     def past(self, at: str) -> Past:
         """The document as of a version in digits, or a time (RFC 3339).
@@ -135,15 +187,23 @@ class History:
         if int(version) not in INT64:
             raise self._missing(version)
         events = self.versions(query={"v": {"$lte": version}}, session=session)
-        for number, event in enumerate(events, 1):
-            if event.version != number:
-                raise StreamGap(self._tracked.stream, self.document_id, missing=number)
+        for event in self._gapless(events):
             state = after(event, state)
         if event is None or event.version != version:
             raise self._missing(version)
         if state is None:
             raise DocumentDeleted(self._tracked.stream, self.document_id, version=version)
         return event, state
+
+    def _gapless(self, events: Iterable[Event]) -> Iterator[Event]:
+        for number, event in enumerate(events, 1):
+            if event.version != number:
+                raise StreamGap(self._tracked.stream, self.document_id, missing=number)
+            yield event
+
+    def _preview(self, planner: Planner, version: int, fields: list[str] | None) -> list[Change]:
+        work = partial(plan_in, planner, self, self._tracked, version, fields)
+        return self._auditor.write(work).changes
 
     def _version_at(self, time: datetime) -> int:
         query = {"t": {"$lte": time}}
@@ -158,6 +218,11 @@ class History:
         if 0 < version <= last:
             return StreamGap(stream, self.document_id, missing=version)
         return UnknownVersion(stream, self.document_id, version=version, last_version=last)
+
+
+def _number(write: Write | None, number: int) -> int:
+    """The number of a write's event; the one that it will have, as long as it has none."""
+    return number if write is None or write.event is None else int(write.event.version)
 
 
 def _version(digits: str) -> int:

@@ -9,7 +9,8 @@ from bzz.actions import reading
 from bzz.audit.context import checked_reason
 from bzz.audit.errors import ContextError
 from bzz.audit.handlers.base import HistoryHandler, answered
-from bzz.audit.restoring import Plan, carry_out, plan_restore
+from bzz.audit.planning import Plan, plan_restore
+from bzz.audit.restoring import carry_out
 from bzz.audit.views import show_changes
 from bzz.documents import instantiate
 from bzz.errors import FieldError, InvalidInput
