@@ -9,6 +9,7 @@ BzzError
 ├── Gone                  it was there, and was deleted; its history is still there
 ├── Conflict              another document or writer is in the way
 │   ├── PatchConflict     an operation of a JSON Patch does not apply
+│   ├── Overtaken         what is to be taken back was changed again since
 │   └── Superseded        another writer was faster; the same work may succeed when run again
 ├── PreconditionFailed    If-Match named a version that is not the current one
 ├── PreconditionRequired  the resource asks for an If-Match and none came
@@ -93,6 +94,18 @@ class PatchConflict(Conflict):
         super().__init__(message)
         self.index = index
         self.path = path
+
+
+class Overtaken(Conflict):
+    """What is to be taken back was changed again since.
+
+    `conflicts` holds each such path, a JSON Pointer of today's field names, and the version that
+    changed it again; None where that is not recorded.
+    """
+
+    def __init__(self, message: str, *, conflicts: Iterable[tuple[str, int | None]]) -> None:
+        super().__init__(message)
+        self.conflicts = tuple(conflicts)
 
 
 class Superseded(Conflict):

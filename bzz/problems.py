@@ -120,6 +120,7 @@ _KINDS: Mapping[type[BaseException], _Kind] = {
     errors.NotFound: _Kind(404, "not-found", "Not found"),
     errors.Conflict: _Kind(409, "conflict", "In conflict with what is stored"),
     errors.PatchConflict: _Kind(409, "patch-conflict", "The patch does not apply"),
+    errors.Overtaken: _Kind(409, "overtaken", "Changed again since"),
     errors.Gone: _Kind(410, "gone", "Deleted"),
     errors.PreconditionFailed: _Kind(412, "precondition-failed", "Changed in the meantime"),
     errors.TooLarge: _Kind(413, "too-large", "Too large"),
@@ -203,6 +204,9 @@ def _facts(error: errors.BzzError) -> dict[str, Any]:
         return {"version": error.current}
     if isinstance(error, errors.Gone) and error.version is not None:
         return {"version": error.version}
+    if isinstance(error, errors.Overtaken):
+        found = [{"path": path, "version": version} for path, version in error.conflicts]
+        return {"conflicts": found}
     return {}
 
 

@@ -40,6 +40,7 @@ KNOWN = [
     (errors.Conflict("No."), 409, "conflict"),
     (errors.Superseded("No."), 409, "conflict"),
     (errors.PatchConflict("No.", index=2, path="/a"), 409, "patch-conflict"),
+    (errors.Overtaken("No.", conflicts=[("/a", 2)]), 409, "overtaken"),
     (errors.Gone("No."), 410, "gone"),
     (errors.PreconditionFailed("No."), 412, "precondition-failed"),
     (errors.TooLarge("No."), 413, "too-large"),

@@ -15,8 +15,9 @@ from bzz.audit.undoing import is_selected, undone
 from bzz.errors import Conflict, FieldError, InvalidInput
 from bzz.recording import Model
 from bzz.schema import Schema, schema_of
+from bzz.source import Source
 from bzz.unit import Unit, Write
-from bzz.values import ABSENT
+from bzz.values import ABSENT, same
 
 if TYPE_CHECKING:
     from bzz.audit.history import History
@@ -27,20 +28,21 @@ class Plan:
     """What a restore or an undo would do.
 
     `intent` says which it is; `current` is the write to the live document, None when there is
-    none; `target` the state that it is to have; `changes` lead from one to the other, hidden
-    values aside.
+    none; `before` the state that it has now and `target` the one that it is to have; `changes`
+    lead from one to the other, hidden values aside.
     """
 
     intent: Intent
     model: Model
     current: Write | None
+    before: State | None
     target: State
     changes: list[Change]
 
     @property
     def is_so(self) -> bool:
         """Whether the document is as it is to be."""
-        return self.current is not None and not self.changes
+        return self.before is not None and not self.changes
 
     @property
     def origin(self) -> str:
@@ -75,7 +77,7 @@ def plan_restore(
     state = history.state_at(version, session=unit.session)
     if fields is not None:
         state = _only(schema_of(model), fields, state, before)
-    return _plan(Intent(restored_from=version), tracked, model, current, state)
+    return _plan(Intent(restored_from=version), tracked, model, (current, before), state)
 
 
 def plan_undo(
@@ -90,9 +92,15 @@ def plan_undo(
 
     `fields` (names or JSON Pointers) limits it to these of what the event changed.  Raises
     `UndoConflict` where later events changed the same, `CannotUndo`, `UnknownVersion`,
-    `StreamGap`, `ReplayError`, and `InvalidInput` for fields that the event did not change.
+    `StreamGap`, `ReplayError`, `InvalidInput` for fields that the event did not change, and
+    `Conflict` for a document that the unit of work has changed already.
     """
     current, before = _read(unit, history, model)
+    if current is not None and not same(current.before, before):
+        raise Conflict(
+            f"{model.__name__} {history.document_id} was changed in this write already, of which "
+            "there will be one event; undo in a write of its own."
+        )
     earlier, events = history.since(version, session=unit.session)
     schema, hidden = schema_of(model), tracked.redaction.hidden
     only = None if fields is None else _selection(schema, events[0], fields)
@@ -100,22 +108,29 @@ def plan_undo(
     if found.touches:
         touches = [(pointer(schema.names(each.path)), each.version) for each in found.touches]
         raise UndoConflict(tracked.stream, history.document_id, version=version, conflicts=touches)
-    return _plan(Intent(undo_of=version), tracked, model, current, found.state)
+    return _plan(Intent(undo_of=version), tracked, model, (current, before), found.state)
 
 
-def _read(unit: Unit, history: History, model: Model) -> tuple[Write | None, State | None]:
-    current = unit.load(model, {"_id": history.document_id})
+def _read(unit: Unit, history: History, model: Model) -> _Live:
+    """The live document, with its state as this unit of work has it by now."""
+    source, query = Source.of(model), {"_id": history.document_id}
+    is_first = not unit.is_touched(source, history.document_id)
+    current = unit.load(model, query)
     unit.batch.flush()  # the version may be one that this transaction has just made
-    return current, None if current is None else current.before
+    if current is None or is_first:
+        return current, None if current is None else current.before
+    return current, unit.find_one(source, query)
 
 
-def _plan(
-    intent: Intent, tracked: Tracked, model: Model, current: Write | None, state: State
-) -> Plan:
-    redaction, before = tracked.redaction, None if current is None else current.before
+_Live: TypeAlias = "tuple[Write | None, State | None]"
+
+
+def _plan(intent: Intent, tracked: Tracked, model: Model, live: _Live, state: State) -> Plan:
+    current, before = live
+    redaction = tracked.redaction
     target = redaction.keep_hidden(state, before) or state
     changes = changes_between(redaction.strip(before), redaction.strip(target))
-    return Plan(intent, model, current, target, changes)
+    return Plan(intent, model, current, before, target, changes)
 
 
 # Fields of an undo --------------------------------------------------------------------------
@@ -201,8 +216,16 @@ def _with(current: Any, path: tuple[str, ...], source: Any, field: str) -> Any:
         return {name: value for name, value in current.items() if name != token}
     if inner is ABSENT:
         raise _nowhere(field)
-    value = _with(current.get(token, {}), rest, inner, field) if rest else inner
+    value = _with(_within(current, token, inner), rest, inner, field) if rest else inner
     return {**current, token: value}
+
+
+def _within(current: State, token: str, source: Any) -> Any:
+    """What a member has now; where it has nothing, an empty document of the class of old."""
+    found = current.get(token)
+    if found is not None or not isinstance(source, dict):
+        return found
+    return {"_cls": source["_cls"]} if "_cls" in source else {}
 
 
 def _with_element(

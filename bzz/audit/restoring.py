@@ -81,13 +81,13 @@ def carry_out(unit: Unit, plan: Plan) -> Write:
     """Write what a plan found.  Raises `InvalidInput` when today's model cannot hold the state."""
     document = _prepared(plan)
     intended = _as_stored(document)
-    if plan.current is None:
+    if plan.before is None:
         write = create(unit, document)
     else:
         begin(unit, document)
         document.save()
         write = unit.announce("update", document)
-    _put_back(unit, write, plan.target, intended)
+    _put_back(unit, write, plan, intended)
     write.intent = plan.intent
     return write
 
@@ -100,7 +100,7 @@ def _prepared(plan: Plan) -> Any:
     # Not there, not to be loaded, or of another class by now: the old state comes back whole.
     if live is None or type(live) is not type(wanted):
         return wanted
-    before = (plan.current and plan.current.before) or {}
+    before = plan.before or {}
     schema = schema_of(type(live))
     for member in {**before, **plan.target}:
         if not same(before.get(member, ABSENT), plan.target.get(member, ABSENT)):
@@ -110,7 +110,7 @@ def _prepared(plan: Plan) -> Any:
 
 def _live(plan: Plan) -> Any:
     try:
-        return None if plan.current is None else instantiate(plan.model, plan.current.before)
+        return None if plan.before is None else instantiate(plan.model, plan.before)
     except Unreadable:
         return None
 
@@ -130,14 +130,14 @@ def _as_stored(document: Any) -> State:
     return stored
 
 
-def _put_back(unit: Unit, write: Write, target: State, intended: State) -> None:
+def _put_back(unit: Unit, write: Write, plan: Plan, intended: State) -> None:
     """Store what is to be stored and saving alone has not: empty values, lost types, defaults.
 
     `intended` is what the document had before it was saved.  What its `save()` or `clean()` made
     different from that stays as they left it.
     """
     unit.reread()
-    stored, before = write.after, write.before or {}
+    stored, before, target = write.after, plan.before or {}, plan.target
     if stored is None:
         return
     now = _as_stored(write.instance)

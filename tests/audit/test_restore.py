@@ -176,7 +176,7 @@ def test_the_reason_of_the_header_stands_without_one_in_the_body(server, ana):
 @pytest.mark.parametrize(
     ("body", "pointer", "detail"),
     [
-        pytest.param([], "", "The body of a restore is an object.", id="list"),
+        pytest.param([], "", "A restore has an object for its body.", id="list"),
         pytest.param({"x": 1}, "/x", "A restore knows reason, fields and dry_run,", id="unknown"),
         pytest.param({"reason": 1}, "/reason", "The reason is a text.", id="reason"),
         pytest.param(
@@ -912,3 +912,57 @@ def test_a_delete_cannot_be_restored_in_code(history, server, ana):
     with pytest.raises(Conflict, match="restore it whole first"):
         history.restore(1, fields=["age"])
     assert 5 == history.restore(1)
+
+
+def test_a_write_that_has_changed_the_document_restores_it_from_there(history, house):
+    def there_and_back():
+        history.restore(1)
+        assert "Ana" == house.User.objects.get(pk=history.document_id).name
+        return history.restore(3)
+
+    before = raw(house.User).find_one({})
+
+    house.write(there_and_back)
+    assert (3, before) == (history.last_version(), raw(house.User).find_one({}))
+
+
+def test_of_two_restores_in_one_write_the_last_one_stands(history, house):
+    def twice():
+        history.restore(1)
+        return history.restore(2)
+
+    assert 4 == house.write(twice)
+    assert (2, ("Ana", 2)) == (
+        history.event(4).restored_from,
+        tuple(raw(house.User).find_one({})[name] for name in ("name", "age")),
+    )
+
+
+def test_what_a_write_has_deleted_it_restores(history, house):
+    def work():
+        house.User.objects.get(pk=history.document_id).delete()
+        return history.restore(1)
+
+    assert 4 == house.write(work)
+    assert ("Ana", 1) == tuple(raw(house.User).find_one({})[name] for name in ("name", "age"))
+
+
+@pytest.mark.parametrize("now", [{}, {"home": None}], ids=["absent", "null"])
+def test_a_member_comes_back_in_an_embedded_document_of_its_old_class(house, now):
+    class Home(EmbeddedDocument):
+        meta = {"allow_inheritance": True}
+        street = StringField()
+
+    class Flat(Home):
+        floor = IntField()
+
+    class Tenant(Document):
+        name = StringField()
+        home = EmbeddedDocumentField(Home)
+
+    house.auditor.track(Tenant)
+    tenant = house.write(lambda: Tenant(name="a", home=Flat(street="s", floor=3)).save())
+    raw(Tenant).replace_one({}, {"_id": tenant.pk, "name": "b", **now})
+    house.auditor.history(Tenant, tenant.pk).restore(1, fields=["home.floor"])
+
+    assert {"_cls": "Flat", "floor": 3} == raw(Tenant).find_one({})["home"]

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, ClassVar
 from tornado.web import HTTPError
 
 from bzz.actions import reading
-from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
+from bzz.audit.errors import (
+    CannotUndo,
+    DocumentDeleted,
+    ReplayError,
+    StreamGap,
+    UndoConflict,
+    UnknownVersion,
+)
 from bzz.audit.history import History
 from bzz.documents import is_open
-from bzz.errors import Conflict, Gone, NotFound
+from bzz.errors import Conflict, Gone, NotFound, Overtaken
 from bzz.mongoengine_handler import MongoEngineRestHandler
 from bzz.targets import Step, Target, parse_target, segments_of
 from bzz.unit import Unit
@@ -136,5 +143,7 @@ def answered() -> Iterator[None]:
         raise NotFound(str(error)) from error
     except DocumentDeleted as error:
         raise Gone(str(error), version=error.version) from error
-    except (StreamGap, ReplayError) as error:
+    except UndoConflict as error:
+        raise Overtaken(str(error), conflicts=error.conflicts) from error
+    except (CannotUndo, StreamGap, ReplayError) as error:
         raise Conflict(str(error)) from error

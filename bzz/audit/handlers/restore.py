@@ -1,15 +1,15 @@
-"""Edge: `POST …/history/<v>/restore/`, an earlier state of a document as its newest one."""
+"""Edge: `POST …/history/<v>/restore/` and `…/undo/`: back to a state, or one event taken back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from bzz.actions import reading
 from bzz.audit.context import checked_reason
 from bzz.audit.errors import ContextError
 from bzz.audit.handlers.base import HistoryHandler, answered
-from bzz.audit.planning import Plan, plan_restore
+from bzz.audit.planning import Plan, Planner, plan_restore, plan_undo
 from bzz.audit.restoring import carry_out
 from bzz.audit.views import show_changes
 from bzz.documents import instantiate
@@ -22,17 +22,22 @@ from bzz.unit import Unit
 from bzz.work import Outcome, Worker, current_version
 
 
-class RestoreHandler(HistoryHandler):
-    """Makes a version the newest one."""
+class _TakingBack(HistoryHandler):
+    """What a restore and an undo share: all but what they plan."""
 
-    below = "/([1-9][0-9]{0,8})/restore"
     methods = ("POST",)
+    what: ClassVar[str]
+    """The order, as messages name it."""
+
+    def planner(self) -> Planner:
+        """What finds out what the order comes to."""
+        raise NotImplementedError
 
     async def post(self, *_: str) -> None:
-        """Restore, or with `dry_run` say what it would change."""
+        """Do it, or with `dry_run` say what it would change."""
         target, version = self.target(), int(self.part(2))
         self.check_arguments()
-        order = _order(self.read_body().nested())
+        order = _order(self.read_body().nested(), self.what)
         precondition = read_if_match(self.request.headers.get("If-Match"))
         if self.resource.require_precondition and not order.dry_run:
             require(precondition)
@@ -80,27 +85,49 @@ class RestoreHandler(HistoryHandler):
         tracked = self.auditor.tracked_as(model)
         history = self.auditor._history(model, key)
         with answered():
-            plan = plan_restore(unit, history, tracked, model, version, order.fields)
+            plan = self.planner()(unit, history, tracked, model, version, order.fields)
         if worker.precondition is not None:
             current = _version_now(unit, plan, model, key)
             worker.precondition.check(current, what=f"{model.__name__} {key}")
         return plan
 
 
+class RestoreHandler(_TakingBack):
+    """Makes a version the newest one."""
+
+    below = "/([1-9][0-9]{0,8})/restore"
+    what = "A restore"
+
+    def planner(self) -> Planner:
+        """Back to the state after the version."""
+        return plan_restore
+
+
+class UndoHandler(_TakingBack):
+    """Takes one event back.  `may` is asked as for a restore."""
+
+    below = "/([1-9][0-9]{0,8})/undo"
+    what = "An undo"
+
+    def planner(self) -> Planner:
+        """Take back the version's event, and leave what came later."""
+        return plan_undo
+
+
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the body of a restore asks for."""
+    """What the body of a restore or an undo asks for."""
 
     reason: str | None = None
     fields: list[str] | None = None
     dry_run: bool = False
 
 
-def _order(values: Any) -> _Order:
+def _order(values: Any, what: str) -> _Order:
     if not isinstance(values, dict):
-        raise InvalidInput([FieldError("", "The body of a restore is an object.")])
+        raise InvalidInput([FieldError("", f"{what} has an object for its body.")])
     errors = [
-        FieldError(f"/{name}", f"A restore knows reason, fields and dry_run, not {name!r}.")
+        FieldError(f"/{name}", f"{what} knows reason, fields and dry_run, not {name!r}.")
         for name in values
         if name not in ("reason", "fields", "dry_run")
     ]

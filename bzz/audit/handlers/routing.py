@@ -11,7 +11,7 @@ from tornado.routing import PathMatches
 
 from bzz.audit.handlers.base import HistoryHandler
 from bzz.audit.handlers.events import EventsHandler
-from bzz.audit.handlers.restore import RestoreHandler
+from bzz.audit.handlers.restore import RestoreHandler, UndoHandler
 from bzz.audit.handlers.version import VersionHandler
 from bzz.errors import NotFound
 from bzz.mongoengine_handler import MongoEngineRestHandler
@@ -23,7 +23,7 @@ from bzz.targets import parse_target, segments_of
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
-_HANDLERS = (EventsHandler, VersionHandler, RestoreHandler, HistoryHandler)
+_HANDLERS = (EventsHandler, VersionHandler, RestoreHandler, UndoHandler, HistoryHandler)
 """In the order in which a path is tried; the last takes what is left, and answers 404."""
 
 
