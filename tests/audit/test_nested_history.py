@@ -90,6 +90,15 @@ def test_a_version_is_restored_below_the_owner(world, ana, group):
     assert "Ana" == world.User.objects.get(pk=ana.pk).name
 
 
+def test_an_event_is_undone_below_the_owner(world, ana, group):
+    with served(world) as server:
+        answer = server.post(f"/group/{group.pk}/head/history/2/undo/")
+
+    assert 201 == answer.status
+    assert f"/group/{group.pk}/head/history/3/" == answer.headers["Location"]
+    assert "Ana" == world.User.objects.get(pk=ana.pk).name
+
+
 def test_the_history_of_a_deleted_document_is_found_by_the_reference_that_is_left(
     world, ana, group
 ):
