@@ -147,9 +147,13 @@ _SCALARS = frozenset(
     | {bson.ObjectId, bson.Int64, bson.Binary, Decimal128, DatetimeMS, uuid.UUID}
 )
 
+_UNCHANGED = _SCALARS - {decimal.Decimal, datetime.datetime}
+
 
 def _any_value(value: Any, nested: _Nested) -> Any:
     """A value that no field describes."""
+    if type(value) in _UNCHANGED:
+        return value
     if isinstance(value, datetime.datetime):
         return to_milliseconds(value)
     if isinstance(value, decimal.Decimal):

@@ -82,10 +82,12 @@ def show_float(value: float) -> float | str:
 
 def show_datetime(value: datetime.datetime) -> str:
     """Return RFC 3339 in UTC; a naive datetime is taken as UTC."""
-    if value.tzinfo is not None:
-        value = value.astimezone(datetime.UTC).replace(tzinfo=None)
     precision = "microseconds" if value.microsecond % 1000 else "milliseconds"
-    return value.isoformat(timespec=precision) + "Z"
+    if value.tzinfo is None:
+        return value.isoformat(timespec=precision) + "Z"
+    if value.tzinfo is not datetime.UTC:
+        value = value.astimezone(datetime.UTC)
+    return value.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
 def _show_binary(value: bson.Binary) -> str:
@@ -272,6 +274,8 @@ def _to_utc(value: datetime.datetime) -> datetime.datetime:
 
 def to_milliseconds(value: datetime.datetime) -> datetime.datetime:
     """Return the datetime as BSON keeps it: what is below a millisecond is cut off."""
+    if value.microsecond % 1000 == 0:
+        return value
     return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 

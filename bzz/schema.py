@@ -124,6 +124,8 @@ class Schema:
 
     def name_of(self, stored: str) -> str:
         """Return the Python name of a stored member; the stored name when no field has it."""
+        if stored in self._names:
+            return self._names[stored]
         owner = _owner(self, lambda schema: stored in schema._names)
         return owner._names[stored] if owner else stored
 
@@ -152,6 +154,8 @@ class Schema:
         Follows embedded documents, lists (indexes stay) and maps; a token that no field of
         the class explains stays as it is, with all that follows it.
         """
+        if len(path) == 1 and isinstance(path[0], str):  # as most are: nothing to follow
+            return (self.name_of(path[0]),)
         return tuple(step.name for step in _walk(self, path, stored=True))
 
     def stored(self, path: Sequence[Token]) -> tuple[Token, ...]:

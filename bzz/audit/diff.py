@@ -308,16 +308,19 @@ def inverse(changes: Sequence[Change]) -> list[Change]:
 
 def pointer(path: Iterable[str | int]) -> str:
     """The JSON Pointer (RFC 6901) of a path."""
-    return "".join(f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in path)
+    return "".join([f"/{str(token).replace('~', '~0').replace('/', '~1')}" for token in path])
 
 
 def parse(text: str) -> tuple[str, ...]:
     """The path of a JSON Pointer; indexes stay text.  Raises `ValueError` for anything else."""
     if text and text[0] != "/":
         raise ValueError(f"{text!r} is not a JSON Pointer: it has to be empty or begin with '/'.")
+    tokens = text.split("/")[1:]
+    if "~" not in text:
+        return tuple(tokens)
     if _BAD_ESCAPE.search(text):
         raise ValueError(f"{text!r} is not a JSON Pointer: a '~' in a name is written '~0'.")
-    return tuple(token.replace("~1", "/").replace("~0", "~") for token in text.split("/")[1:])
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in tokens)
 
 
 def pack(changes: Iterable[Change]) -> list[dict[str, Any]]:

@@ -38,8 +38,12 @@ def show_event(event: Event, schema: Schema, hidden: Hidden = NOTHING) -> dict[s
 
 
 def _visible(changes: Iterable[Change], hidden: Hidden) -> Iterator[Change]:
-    for change in changes:
-        if not (change.forgets or hidden.covers(change.path)):
+    told = (change for change in changes if not change.forgets)
+    if not hidden:
+        yield from told
+        return
+    for change in told:
+        if not hidden.covers(change.path):
             from_, to = (hidden.strip_at(change.path, each) for each in (change.from_, change.to))
             yield Change(change.path, from_, to)
 
