@@ -54,6 +54,8 @@ class Offload:
         context = contextvars.copy_context()
         work: Future[T] = self._executor.submit(context.run, _run, function, args)
         waiter = asyncio.wrap_future(work)
+        if deadline is None:
+            return await waiter  # cancelled, it takes work that has not begun out of the queue
         try:
             await asyncio.wait({waiter}, timeout=deadline)
             if not work.done():
