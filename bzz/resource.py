@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -46,7 +47,7 @@ class Resource:
         model: type[Any] = self.schema.model
         return model
 
-    @property
+    @cached_property
     def root(self) -> str:
         """The path of the collection, percent-encoded, without a slash at its end."""
         return quote(f"{self.prefix}/{self.name}", safe="/:@!$&'()*+,;=~%")
