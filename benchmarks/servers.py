@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -82,7 +83,9 @@ def hand_routes(uri: str, *, history: bool) -> list[Any]:
     def shown(user: dict[str, Any]) -> dict[str, Any]:
         return {"id": str(user["_id"]), **{k: v for k, v in user.items() if k[0] != "_"}}
 
-    def event(before: dict[str, Any], after: dict[str, Any], who: Any, verb: str) -> dict[str, Any]:
+    def event(
+        before: dict[str, Any], after: dict[str, Any], facts: dict[str, Any], verb: str
+    ) -> dict[str, Any]:
         changes = [
             {"field": name, "from": before.get(name), "to": after.get(name)}
             for name in {**before, **after}
@@ -93,7 +96,7 @@ def hand_routes(uri: str, *, history: bool) -> list[Any]:
             "version": after["_version"],
             "operation": verb,
             "time": datetime.now(UTC),
-            "actor": who,
+            **facts,
             "changes": changes,
         }
 
@@ -101,13 +104,13 @@ def hand_routes(uri: str, *, history: bool) -> list[Any]:
         with client.start_session() as session:
             return session.with_transaction(work, write_concern=majority)
 
-    def update(key: ObjectId, values: dict[str, Any], who: Any) -> dict[str, Any]:
+    def update(key: ObjectId, values: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         change = {"$set": values, "$inc": {"_version": 1}}
 
         def work(session: Any) -> dict[str, Any]:
             before = users.find_one_and_update({"_id": key}, change, session=session)
             after = {**before, **values, "_version": before["_version"] + 1}
-            events.insert_one(event(before, after, who, "updated"), session=session)
+            events.insert_one(event(before, after, facts, "updated"), session=session)
             return after
 
         if history:
@@ -115,12 +118,12 @@ def hand_routes(uri: str, *, history: bool) -> list[Any]:
         before = users.find_one_and_update({"_id": key}, change)
         return {**before, **values}
 
-    def create(values: dict[str, Any], who: Any) -> dict[str, Any]:
+    def create(values: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
         user = {"_id": ObjectId(), **values, "_version": 1}
 
         def work(session: Any) -> dict[str, Any]:
             users.insert_one(user, session=session)
-            events.insert_one(event({}, user, who, "created"), session=session)
+            events.insert_one(event({}, user, facts, "created"), session=session)
             return user
 
         if history:
@@ -145,6 +148,19 @@ def hand_routes(uri: str, *, history: bool) -> list[Any]:
         async def off(self, function: Callable[..., Any], *args: Any) -> Any:
             return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
 
+        def facts(self) -> dict[str, Any]:
+            """Who writes, in the course of what: what bzz keeps of a request as well."""
+            request = self.request
+            return {
+                "actor": request.headers.get("X-User"),
+                "correlation": request.headers.get("X-Request-ID") or uuid.uuid4().hex,
+                "request": {
+                    "method": request.method,
+                    "path": request.path,
+                    "address": request.remote_ip,
+                },
+            }
+
         async def get(self, key: str) -> None:
             user = await self.off(users.find_one, {"_id": ObjectId(key)})
             self.set_header("Etag", f'"{user["_version"]}"')
@@ -152,14 +168,13 @@ def hand_routes(uri: str, *, history: bool) -> list[Any]:
 
         async def put(self, key: str) -> None:
             values = json.loads(self.request.body)
-            who = self.request.headers.get("X-User")
-            user = await self.off(update, ObjectId(key), values, who)
+            user = await self.off(update, ObjectId(key), values, self.facts())
             self.set_header("Etag", f'"{user["_version"]}"')
             self.write(shown(user))
 
         async def post(self, *_: str) -> None:
             values = json.loads(self.request.body)
-            user = await self.off(create, values, self.request.headers.get("X-User"))
+            user = await self.off(create, values, self.facts())
             self.set_status(201)
             self.set_header("Location", f"/user/{user['_id']}/")
             self.write(shown(user))
