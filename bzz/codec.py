@@ -12,6 +12,7 @@ import decimal
 import enum
 import uuid
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -115,8 +116,8 @@ def _own_value(schema: Schema, document: Instance, name: str) -> Any:
 
 def _value(field: Field, value: Any, nested: _Nested) -> Any:
     """One value of a field: dicts, lists and BSON's scalars, with documents made `nested`."""
-    if value is None:
-        return None
+    if value is None or (type(value) in _UNCHANGED and _keeps_scalars(field.__class__)):
+        return value
     if isinstance(value, EmbeddedDocument):
         return _embedded(field, value, nested)
     if isinstance(field, ListField) and isinstance(value, (list, tuple)):
@@ -137,6 +138,14 @@ def _value(field: Field, value: Any, nested: _Nested) -> Any:
     # An enum, or a value that only the user's own field can write.
     return _any_value(field.to_mongo(value), nested)
 
+
+@cache
+def _keeps_scalars(kind: type) -> bool:
+    """Whether fields of this class hold a scalar as it is: for most values all there is to ask."""
+    return not issubclass(kind, _READ_SCALARS)
+
+
+_READ_SCALARS = (*REFERENCES, GenericReferenceField, GeoJsonBaseField, ComplexDateTimeField)
 
 # Here too stands what was stored past the model: text where a list should be.
 _UNTYPED = (DynamicField, ListField, DictField, EmbeddedDocumentField)
