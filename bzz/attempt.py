@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
+from bzz.deferral import Deferral, deferring
 from bzz.errors import Superseded
 from bzz.member import Member
 from bzz.receivers import describe_receiver
@@ -27,12 +29,18 @@ from bzz.unit import Batch, Unit
 
 
 class Aborted(Exception):
-    """A batch came to nothing; `culprit` is the member at fault, None when it is nobody's."""
+    """A batch came to nothing; `culprit` is the member at fault, None when it is nobody's.
 
-    def __init__(self, culprit: Member | None, error: BaseException) -> None:
+    `unclear` says that it is somebody's, who is known once they no longer send writes together.
+    """
+
+    def __init__(
+        self, culprit: Member | None, error: BaseException, *, unclear: bool = False
+    ) -> None:
         super().__init__(str(error))
         self.culprit = culprit
         self.error = error
+        self.unclear = unclear
 
 
 class Lost(BaseException):
@@ -58,6 +66,7 @@ class Attempt:
         deadlines = sorted((each.job.deadline for each in members), key=_left)
         self.deadline, self.last_deadline = deadlines[0], deadlines[-1]
         self._batch = Batch(session, settle=self._settle_early)
+        self._deferral = Deferral(session)
         self._member_of: dict[Unit, Member] = {}
         self._running: list[Member] = []
         self._settled: set[Member] = set()
@@ -100,28 +109,40 @@ class Attempt:
         """The error with whom it is to be put down to."""
         if isinstance(error, Aborted):
             return error
-        culprit = self._culprit
-        # Whose event it is, whoever needed it to be there.
-        if self._batch.at_fault is not None:
+        culprit, refused = self._culprit, self._deferral.failure
+        if refused is not None:
+            # Whose write it is, through whosever code the error came.
+            error, at_fault = refused, self._deferral.at_fault
+            culprit = None if at_fault is None else self._member_of[at_fault]
+        elif self._batch.at_fault is not None:
+            # Whose event it is, whoever needed it to be there.
             culprit = self._member_of[self._batch.at_fault]
         if is_of_the_connection(error):
-            culprit = None
-        elif culprit is None and len(self.members) == 1:
+            return Aborted(None, outcome_of(error))
+        if culprit is None and len(self.members) == 1:
             culprit = self.members[0]
-        return Aborted(culprit, outcome_of(error))
+        unclear = culprit is None and refused is not None
+        return Aborted(culprit, outcome_of(error), unclear=unclear)
 
     # Waves -----------------------------------------------------------------------------
 
     def _run_wave(self, wave: list[Member]) -> None:
         self._read_first(wave)
         together = [each for each in wave if not each.is_alone]
-        for each in together:
-            self._work(each)
+        with self._deferring(together):
+            for each in together:
+                self._work(each)
         self._settle_all(together)
         for each in wave:
             if each not in self._settled:
                 self._work(each)
                 self._settle_all([each])
+
+    def _deferring(self, members: list[Member]) -> AbstractContextManager[None]:
+        """Around the work of members: what they save plainly is sent together."""
+        if len(members) > 1 and all(each.defers for each in members):
+            return deferring(self._deferral)
+        return nullcontext()
 
     def _read_first(self, wave: list[Member]) -> None:
         by_model: dict[Model, list[Member]] = {}
@@ -204,8 +225,9 @@ class Attempt:
 
     def _check(self) -> None:
         """Raise what has ended the attempt, if somebody caught it."""
-        if self._failure is not None:
-            raise self._failure
+        failure = self._failure or self._deferral.failure
+        if failure is not None:
+            raise failure
 
     def _in(self, member: Member, function: Callable[..., Any], *args: Any) -> None:
         if self.lost:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from bzz import deferral
 from bzz.errors import BzzError, Conflict
 from bzz.recording import Model
 from bzz.source import Captured, Source
@@ -31,6 +32,8 @@ class CapturedCollection(Captured):
         self.prepared = False
 
     def __getattr__(self, name: str) -> Any:
+        if name not in _DESCRIPTIONS:
+            deferral.send_deferred()
         return getattr(self._collection, name)
 
     def __getitem__(self, name: str) -> Any:
@@ -62,7 +65,12 @@ class CapturedCollection(Captured):
 
     def insert_one(self, document: Any, *args: Any, **kwargs: Any) -> Any:
         self._inserting([document])
-        result = self._run("insert_one", document, *args, **kwargs)
+        unit, deferred = self._unit(), deferral.of_this_save()
+        if unit is None or deferred is None or args or kwargs:
+            result = self._run("insert_one", document, *args, **kwargs)
+        else:
+            unit.begun = True
+            result = deferred.insert_one(self._collection, document, unit)
         self._inserted([result.inserted_id])
         return result
 
@@ -77,6 +85,11 @@ class CapturedCollection(Captured):
         query, found = self._one(query, kwargs)
         if not found and kwargs.get("upsert") and "array_filters" not in kwargs:
             self._refuse_fragment(query)
+        unit, deferred = self._unit(), deferral.of_this_save()
+        can_wait = found and not args and _is_by_id(query, kwargs)
+        if unit is not None and deferred is not None and can_wait:
+            unit.begun = True
+            return deferred.update_one(self._collection, query, update, unit)
         result = self._run("update_one", query, update, *args, **kwargs)
         self._inserted([] if result.upserted_id is None else [result.upserted_id])
         return result
@@ -126,6 +139,7 @@ class CapturedCollection(Captured):
         return current_unit() if is_observed(self.source.model) else None
 
     def _run(self, operation: str, *args: Any, **kwargs: Any) -> Any:
+        deferral.send_deferred()
         unit = current_unit()
         if unit is None or unit.session is None:
             return getattr(self._collection, operation)(*args, **kwargs)
@@ -193,6 +207,16 @@ class CapturedCollection(Captured):
                 "saving it would store a fragment. Load it again."
             )
 
+
+def _is_by_id(query: Any, options: Mapping[str, Any]) -> bool:
+    """Whether an update meets one document, whatever is in it."""
+    return set(query) == {"_id"} and options.keys() <= {"upsert"}
+
+
+# What a collection says of itself; whatever else it is asked may be about its documents.
+_DESCRIPTIONS = frozenset(
+    {"codec_options", "database", "full_name", "name", "read_concern", "write_concern"}
+)
 
 # The options of a write that decide which documents it meets.
 _WHICH_MANY = ("collation",)

@@ -266,6 +266,10 @@ class CommitLane:
     def _after(self, aborted: Aborted, members: list[Member]) -> list[Member]:
         """Who is to run again at once; the others are answered, postponed or to be run alone."""
         error, culprit = aborted.error, aborted.culprit
+        if aborted.unclear:
+            for each in members:
+                each.defers = False
+            return members
         if is_conflict(error):
             self._bound = max(1, self._bound // 2)
         if culprit is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import mongoengine.signals
@@ -15,6 +16,7 @@ from bson import Int64
 from mongoengine import Document
 from mongoengine.errors import SaveConditionError
 
+from bzz.deferral import plain_save, send_deferred
 from bzz.errors import BzzError, Conflict, NotFound, Unreadable
 from bzz.recording import Model, State
 from bzz.schema import Schema, schema_of
@@ -117,6 +119,7 @@ def begin(unit: Unit, instance: Any) -> None:
     """
     model = type(instance)
     if has_own_code(model):
+        send_deferred()  # it may look at the database past bzz
         unit.begun = True
     if _has_own(model, _WRITING_HOOKS, _WRITING_SIGNALS):
         unit.opaque = True
@@ -125,6 +128,12 @@ def begin(unit: Unit, instance: Any) -> None:
 def has_own_code(model: Model) -> bool:
     """Whether saving or deleting a document runs code that is not MongoEngine's."""
     return _has_own(model, _HOOKS, _EARLY_SIGNALS)
+
+
+def _saving(model: Model) -> AbstractContextManager[None]:
+    """Around the `save()` of a document, which is plain if it runs nobody's code."""
+    is_plain = not _has_own(model, _HOOKS, _WRITING_SIGNALS) and not model._meta.get("cascade")
+    return plain_save() if is_plain else nullcontext()
 
 
 def _has_own(model: Model, hooks: Iterable[str], signals: Iterable[Any]) -> bool:
@@ -157,7 +166,8 @@ def create(unit: Unit, instance: Any) -> Write:
     begin(unit, instance)
     if accepts(instance.save, "force_insert"):
         # Without it, saving a taken primary key replaces the document that has it.
-        instance.save(force_insert=True)
+        with _saving(model):
+            instance.save(force_insert=True)
     else:
         if instance.pk is not None and unit.load(model, {"_id": stored_id(instance)}):
             raise Conflict(f"There is a {model.__name__} with the id {instance.pk} already.")
@@ -195,7 +205,8 @@ def _update(unit: Unit, write: Write) -> None:
             # Of a document that vanished meanwhile `save()` alone would store a fragment.
             instance.save(save_condition={})
         else:
-            instance.save()
+            with _saving(model):
+                instance.save()
     except SaveConditionError as error:
         if Source.of(model).find_one(unit.session, {"_id": write.id}) is None:
             raise not_found(model, schema_of(model).format_id(instance.pk)) from error

@@ -65,6 +65,7 @@ class Member:
     ----------
     abandoned: whether nobody waits for it any more.
     is_alone: whether it is settled before another member runs.
+    defers: whether its plain saves may wait for those of others, to be sent with them.
     hindrance: why the last attempt to run it came to nothing.
     refusal: what it was refused with before its first write.
     """
@@ -76,6 +77,7 @@ class Member:
         self.stage = Stage.WAITING
         self.abandoned = False
         self.is_alone = False
+        self.defers = True
         self.attempts = 0
         self.hindrance: BaseException | None = None
         self.unit: Unit | None = None

@@ -20,6 +20,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.write_concern import WriteConcern
 
+from bzz.deferral import send_deferred
 from bzz.recording import Model, State
 from bzz.values import EXACT, encoded
 
@@ -77,6 +78,7 @@ class Source:
         """The stored content of all documents that match a query of MongoDB's language."""
         if not self._real:
             return [copy.deepcopy(state) for state in self._raw.find(query, **options)]
+        send_deferred()
         return [_exactly(raw) for raw in self._raw.find(query, session=session, **options)]
 
     def find_one(

@@ -15,7 +15,7 @@ ORDER = """
 version errors silence values jsontext offload keeper embedded jsonvalues geojson schema receivers
 signals body patching preconditions routes problems paths
 references decoding codec filters query keyset assignment
-recording source unit capture driver updates settling transactions sessions connection
+recording deferral source unit capture driver updates settling transactions sessions connection
 member attempt commit_lane
 resource targets actions documents listing work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
