@@ -23,6 +23,7 @@ import tornado.httpserver
 import tornado.netutil
 import tornado.web
 from mongoengine import Document, ListField, StringField
+from pymongo.collection import Collection
 
 from bzz import MongoEngineRestHandler, commit_lane
 from bzz.attempt import Attempt
@@ -68,7 +69,9 @@ def before_the_transaction(tick: Callable[[], None]) -> None:
 
 
 def after_the_document_write(tick: Callable[[], None]) -> None:
+    # By a save that is sent by itself, or for all that were sent together.
     _wrap(CapturedCollection, "_run", after=lambda *_: tick())
+    _wrap(Collection, "bulk_write", after=lambda *_: tick())
 
 
 def in_the_middle_of_a_batch(tick: Callable[[], None]) -> None:
