@@ -71,10 +71,40 @@ class Truth:
         self.stored = state
         return True
 
+    def undone(self, version: int) -> State | int | None:
+        """What undoing an event comes to: a state or a status; None where members do not tell.
+
+        Where one member was touched twice, it depends on what lies below it.
+        """
+        if version > len(self.states):
+            return 404
+        after, before = self.states[version - 1], self.states[version - 2] if version > 1 else None
+        later = [*self.states[version:], self.stored]
+        if before is None:
+            return 409
+        if after is None:
+            return before if later == [None] else 409
+        if self.stored is None:
+            return 409
+        mine = touched(before, after)
+        for old, new in itertools.pairwise([after, *later]):
+            if mine & touched(old, new):
+                return None
+        rest = {name: value for name, value in self.stored.items() if name not in mine}
+        return rest | {name: value for name, value in before.items() if name in mine}
+
     def _append(self, operation: str, state: State | None, actor: str | None) -> None:
         self.states.append(state)
         self.operations.append(operation)
         self.actors.append(actor)
+
+
+def touched(before: State | None, after: State | None) -> set[str]:
+    """The members that differ; those of a document that comes or goes all do."""
+    one, other = before or {}, after or {}
+    names = one.keys() | other.keys()
+    whole = before is None or after is None
+    return {n for n in names if whole or not same(one.get(n, ABSENT), other.get(n, ABSENT))}
 
 
 def put(state: State, body: State) -> State:
@@ -191,6 +221,25 @@ class Writers(RuleBasedStateMachine):
             assert truth.tag == answer.etag
         self.check(key)
 
+    @rule(key=keys, actor=actors, data=st.data())
+    def undo(self, key, actor, data):
+        truth = self.truths[key]
+        version = data.draw(st.integers(1, len(truth.states) + 1))
+        found = truth.undone(version)
+        headers = {} if actor is None else {"X-User": actor}
+        answer = self.server.post(f"{self.path(key)}history/{version}/undo/", {}, headers=headers)
+        if isinstance(found, int):
+            assert found == answer.status, answer
+        elif found is not None:
+            assert (200 if same(found, truth.stored) else 201) == answer.status, answer
+        if answer.status == 201:
+            state = self.stored(key)
+            assert found is None or same(found, state)
+            truth.write("restored", state, actor)
+        if answer.status < 300:
+            assert truth.tag == answer.etag
+        self.check(key)
+
     @rule(key=keys, state=st.none() | bodies)
     def write_round_bzz(self, key, state):
         query = {"_id": self.keys[key]}
@@ -198,9 +247,12 @@ class Writers(RuleBasedStateMachine):
             raw(self.model).delete_one(query)
         else:
             raw(self.model).replace_one(query, query | state, upsert=True)
-        exact = raw(self.model).with_options(EXACT).find_one(query)
-        self.truths[key].stored = exact and {n: v for n, v in exact.items() if n != "_id"}
+        self.truths[key].stored = self.stored(key)
         self.check(key)
+
+    def stored(self, key: int) -> State | None:
+        exact = raw(self.model).with_options(EXACT).find_one({"_id": self.keys[key]})
+        return exact and {n: v for n, v in exact.items() if n != "_id"}
 
     # What is to be true
 

@@ -407,6 +407,13 @@ def test_a_change_between_an_event_and_its_undo_is_found_where_it_is_now():
     assert {"l": ["a", "b", "c"]} == story.undo(2)
 
 
+def test_what_calls_itself_an_undo_and_cannot_be_one_is_in_the_way():
+    story = Story({"a": 1}, {"a": 2}, {"a": 3}, {"a": 4})
+    story.become({"a": 2}, undo_of=3, operation=Operation.RESTORED)
+
+    assert [(("a",), 3)] == story.touches(2)
+
+
 # Whatever happens ---------------------------------------------------------------------------
 
 

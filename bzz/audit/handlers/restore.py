@@ -22,16 +22,17 @@ from bzz.unit import Unit
 from bzz.work import Outcome, Worker, current_version
 
 
-class _TakingBack(HistoryHandler):
-    """What a restore and an undo share: all but what they plan."""
+class RestoreHandler(HistoryHandler):
+    """Makes a version the newest one."""
 
+    below = "/([1-9][0-9]{0,8})/restore"
     methods = ("POST",)
-    what: ClassVar[str]
+    what: ClassVar[str] = "A restore"
     """The order, as messages name it."""
 
     def planner(self) -> Planner:
         """What finds out what the order comes to."""
-        raise NotImplementedError
+        return plan_restore
 
     async def post(self, *_: str) -> None:
         """Do it, or with `dry_run` say what it would change."""
@@ -92,25 +93,14 @@ class _TakingBack(HistoryHandler):
         return plan
 
 
-class RestoreHandler(_TakingBack):
-    """Makes a version the newest one."""
-
-    below = "/([1-9][0-9]{0,8})/restore"
-    what = "A restore"
-
-    def planner(self) -> Planner:
-        """Back to the state after the version."""
-        return plan_restore
-
-
-class UndoHandler(_TakingBack):
-    """Takes one event back.  `may` is asked as for a restore."""
+class UndoHandler(RestoreHandler):
+    """Takes one event back, and leaves what came later: a restore but for its plan."""
 
     below = "/([1-9][0-9]{0,8})/undo"
     what = "An undo"
 
     def planner(self) -> Planner:
-        """Take back the version's event, and leave what came later."""
+        """As for a restore."""
         return plan_undo
 
 
