@@ -1,6 +1,7 @@
 """Versions as entity tags, and what If-Match and If-None-Match ask of them (RFC 9110, 8.8 and 13).
 
-The strong tag of a document is its version: `"7"`.
+The strong tag of a document is its version: `"7"`.  The same in another format than JSON has a
+tag of its own: `"7-text"`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from bzz.errors import BadRequest, PreconditionFailed, PreconditionRequired
 
 # A weak tag and one with a coding's suffix are what proxies make of ours on the way.
 _TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
-_OURS = re.compile(r"(\d{1,18})(?:-[a-z]+)?")
+_OURS = re.compile(r"(\d{1,18})(?:-(html|patch|text))?(?:-[a-z]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,9 @@ class Precondition:
         )
 
 
-def etag(version: int) -> str:
-    """The entity tag of a version."""
-    return f'"{version}"'
+def etag(version: int, variant: str = "") -> str:
+    """The entity tag of a version; `variant` is html, patch or text for what is not JSON."""
+    return f'"{version}-{variant}"' if variant else f'"{version}"'
 
 
 def parse_if_match(header: str | None) -> Precondition | None:
@@ -58,7 +59,7 @@ def parse_if_match(header: str | None) -> Precondition | None:
         return None
     if header.strip() == "*":
         return Precondition(frozenset(), any=True)
-    return Precondition(frozenset(_versions(header, "If-Match")))
+    return Precondition(frozenset(version for version, _ in _tags(header, "If-Match")))
 
 
 def read_if_match(header: str | None) -> Precondition | None:
@@ -69,8 +70,8 @@ def read_if_match(header: str | None) -> Precondition | None:
         return Precondition(frozenset(), fault=error)
 
 
-def none_match(header: str | None, version: int | None) -> bool:
-    """Whether If-None-Match names the version, so that 304 is the answer.
+def none_match(header: str | None, version: int | None, variant: str = "") -> bool:
+    """Whether If-None-Match names the version in this format, so that 304 is the answer.
 
     Raises `BadRequest` as `parse_if_match` does.
     """
@@ -78,7 +79,7 @@ def none_match(header: str | None, version: int | None) -> bool:
         return False
     if header.strip() == "*":
         return True
-    return version in _versions(header, "If-None-Match")
+    return (version, variant) in _tags(header, "If-None-Match")
 
 
 def require(precondition: Precondition | None) -> None:
@@ -90,8 +91,8 @@ def require(precondition: Precondition | None) -> None:
         )
 
 
-def _versions(header: str, name: str) -> set[int]:
-    versions, end = set(), 0
+def _tags(header: str, name: str) -> set[tuple[int, str]]:
+    tags, end = set(), 0
     while end < len(header):
         match = _TAG.match(header, end)
         if match is None:
@@ -100,8 +101,8 @@ def _versions(header: str, name: str) -> set[int]:
             )
         ours = _OURS.fullmatch(match[1])
         if ours:
-            versions.add(int(ours[1]))
+            tags.add((int(ours[1]), ours[2] or ""))
         end = match.end()
     if not header.strip():
         raise BadRequest(f'{name} is empty; send entity tags such as "7", or *.')
-    return versions
+    return tags

@@ -118,6 +118,29 @@ def test_if_none_match(header: str | None, version: int | None, expected: bool) 
     assert expected is none_match(header, version)
 
 
+@pytest.mark.parametrize(
+    ("header", "variant", "expected"),
+    [
+        pytest.param('"7-text"', "text", True, id="the same format"),
+        pytest.param('"7-text-gzip"', "text", True, id="packed on the way"),
+        pytest.param('"7"', "text", False, id="as JSON"),
+        pytest.param('"7-text"', "", False, id="as text"),
+        pytest.param('"7-patch"', "text", False, id="as a patch"),
+        pytest.param('"7-gzip"', "", True, id="packed JSON"),
+    ],
+)
+def test_if_none_match_tells_formats_apart(header: str, variant: str, expected: bool) -> None:
+    assert expected is none_match(header, 7, variant)
+
+
+def test_the_tag_of_another_format_says_which() -> None:
+    assert ('"7"', '"7-text"') == (etag(7), etag(7, "text"))
+
+
+def test_if_match_takes_the_tag_of_any_format() -> None:
+    assert Precondition(frozenset({7})) == parse_if_match('"7-text"')
+
+
 def test_a_precondition_may_be_required() -> None:
     with pytest.raises(PreconditionRequired, match='such as If-Match: "7"'):
         require(None)
