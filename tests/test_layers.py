@@ -19,7 +19,7 @@ recording deferral source unit capture driver updates settling transactions sess
 member attempt commit_lane
 resource targets actions documents listing work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
-audit.carrying audit.standing audit.undoing
+audit.carrying audit.standing audit.undoing audit.blaming audit.comparing
 audit.store audit.tracking audit.recorder audit.planning audit.restoring audit.history audit.views
 audit.handlers.arguments audit.handlers.base audit.handlers.events audit.handlers.version
 audit.handlers.restore audit.handlers.routing audit.auditor
@@ -30,6 +30,7 @@ CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.
     "audit.carrying",
     "audit.standing",
     "audit.undoing",
+    "audit.blaming",
 }
 """The audit's core: the standard library, itself, `bson` and the leaf `bzz.values`."""
 
