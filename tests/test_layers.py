@@ -20,9 +20,11 @@ member attempt commit_lane
 resource targets actions documents listing work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
 audit.carrying audit.standing audit.undoing audit.blaming audit.comparing
-audit.store audit.tracking audit.recorder audit.planning audit.restoring audit.history audit.views
+audit.store audit.tracking audit.snapshots audit.folding
+audit.recorder audit.planning audit.restoring audit.history audit.views
 audit.handlers.arguments audit.handlers.base audit.handlers.events audit.handlers.version
-audit.handlers.restore audit.handlers.routing audit.auditor
+audit.handlers.restore audit.handlers.routing
+audit.auditor
 """.split()  # noqa: SIM905 - read in lines
 
 CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {

@@ -25,6 +25,7 @@ from bzz.audit.events import SYSTEM, Context, Request
 from bzz.audit.handlers.routing import routes_for_history
 from bzz.audit.history import History
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
+from bzz.audit.snapshots import SnapshotStore
 from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
 from bzz.capture import watch
@@ -74,6 +75,7 @@ class Auditor:
         self._listening: set[Model] = set()
         self._client: Any = None
         self._store: HistoryStore | None = None
+        self._snapshots: SnapshotStore | None = None
         self._recorder: WriteRecorder | None = None
 
     # Registration ----------------------------------------------------------------------
@@ -220,7 +222,8 @@ class Auditor:
             self._prepare_store(client, models)
 
     def _prepare_store(self, client: Any, models: list[Model]) -> None:
-        store = HistoryStore(models[0]._get_db(), real=connection.has_transactions(client))
+        database, real = models[0]._get_db(), connection.has_transactions(client)
+        store = HistoryStore(database, real=real)
         try:
             store.prepare()
         except EventNotStored as error:
@@ -230,6 +233,8 @@ class Auditor:
             ) from error
         except PyMongoError as error:
             raise Unavailable(f"The database does not answer: {said(error)}") from error
+        self._snapshots = SnapshotStore(database, real=real)
+        self._snapshots.prepare()
         self._store = store
         self._recorder = WriteRecorder(store, clock=self._clock)
         self._client = client
@@ -344,6 +349,13 @@ class Auditor:
         if self._store is None:
             raise SetupError("Call prepare() first.")
         return self._store
+
+    @property
+    def snapshots(self) -> SnapshotStore:
+        """Where readers leave states.  Raises `SetupError` before `prepare()`."""
+        if self._snapshots is None:
+            raise SetupError("Call prepare() first.")
+        return self._snapshots
 
     def _history(self, model: Model, document_id: Any) -> History:
         return History(self, self.tracked_as(model), _exactly(model, document_id))

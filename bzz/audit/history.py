@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mongoengine import DateTimeField
 
-from bzz.audit.diff import Change
+from bzz.audit.blaming import Blame, Origins, leaves
+from bzz.audit.comparing import Comparison, Side
+from bzz.audit.diff import Change, changes_between
 from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
 from bzz.audit.events import SYSTEM, Event, State
+from bzz.audit.folding import Folding, Step
 from bzz.audit.planning import Planner, plan_restore, plan_undo
-from bzz.audit.replay import after, before
+from bzz.audit.replay import before
 from bzz.audit.restoring import plan_in, restore_in, undo_in
 from bzz.audit.tracking import Tracked
 from bzz.errors import BadRequest, Conflict, Gone, NotFound
 from bzz.jsonvalues import INT64, NotThisType, read, show
 from bzz.recording import Past
+from bzz.source import Source
 from bzz.unit import Write
+from bzz.values import same
 
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
@@ -78,13 +83,82 @@ class History:
         history, `DocumentDeleted` where there is no document, `StreamGap` when an event before
         it is missing and `ReplayError` when one was altered.
         """
-        version = moment if isinstance(moment, int) else self._version_at(moment)
-        return self.version(version, session=session)[1]
+        return self.version(self.version_of(moment), session=session)[1]
 
     def version(self, number: int, *, session: Any = None) -> tuple[Event, State]:
         """An event, and the document as stored after it.  Raises as `state_at`."""
         event, state = self._state(number, session)
         return event, self._tracked.redaction.hidden.strip(state)
+
+    def version_of(self, moment: int | datetime) -> int:
+        """The version that a moment means: itself, or the last one not after a time.
+
+        Raises `NotFound` for a time before the first event.
+        """
+        return moment if isinstance(moment, int) else self._version_at(moment)
+
+    def walk(
+        self, first: int = 1, last: int | None = None, *, session: Any = None
+    ) -> Iterator[Step]:
+        """Each event from version `first` to `last` (None: to the end), and the states around it.
+
+        The states are without what is hidden by now; the events are as they were recorded.
+        Raises `StreamGap` when an event is missing and `ReplayError` when one was altered.
+        """
+        strip = self._tracked.redaction.strip
+        for step in self._folding(session).steps(first, last):
+            yield Step(step.event, strip(step.before), strip(step.after))
+
+    def changes(
+        self, from_: int | datetime, to: int | datetime, *, session: Any = None
+    ) -> list[Change]:
+        """What leads from one state of the document to another, in the order in which it applies.
+
+        Both are versions or times, as in `state_at`, in any order: from the later to the earlier
+        one is the way back.  Version 0 is the time before the first event; there, and after a
+        delete, every member is absent.  Without what is hidden by now.
+        Raises `UnknownVersion`, `NotFound`, `StreamGap` and `ReplayError` as `state_at`.
+        """
+        return self.compare(from_, to, session=session).changes
+
+    def compare(
+        self, from_: int | datetime, to: int | datetime, *, session: Any = None
+    ) -> Comparison:
+        """As `changes`, with the two states and the events that led to them."""
+        one, other = self.version_of(from_), self.version_of(to)
+        low, high = sorted((one, other))
+        if 0 < low < high <= low + self._auditor.snapshots.interval and high in INT64:
+            sides = self._near(low, high, session)
+        else:
+            sides = {each: self._side(each, session) for each in (low, high)}
+        return Comparison(sides[one], sides[other])
+
+    def blame(self) -> list[Blame]:
+        """For each value of the document that holds no others, the event that set it.
+
+        In the order in which the members are stored; without the id, which no event sets, and
+        without what is hidden by now.  What is stored and not recorded yet was written round
+        bzz, and is attributed to no version.
+        Raises `DocumentDeleted`; `Gone` where the document was taken away round bzz;
+        `UnknownVersion` for one that never was; `StreamGap` and `ReplayError` as `state_at`.
+        """
+        return self.blamed()[1]
+
+    def blamed(self) -> tuple[int | None, list[Blame]]:
+        """As `blame`, and the version that the document has; None where it has none of its own."""
+        last, recorded, origins, stored = self._present()
+        if stored is None:
+            raise self._not_there(last, recorded)
+        if recorded is None or origins is None:
+            origins = Origins.of(stored, None)
+        else:
+            origins.set(changes_between(recorded, stored), None)
+        told = list(leaves(stored, origins))
+        known = self._auditor.store.facts(
+            self._tracked.stream, self.document_id, {version for _, version in told if version}
+        )
+        blames = [Blame(path, version, *known.get(version or 0, ())) for path, version in told]
+        return last if same(recorded, stored) or not last else None, blames
 
     def last_state(self) -> State | None:
         """The last state in which the document existed; None when it never did.
@@ -153,16 +227,10 @@ class History:
 
         Raises `UnknownVersion`, `StreamGap` and `ReplayError`.
         """
-        state: State | None = None
-        events: list[Event] = []
-        for event in self._gapless(self.versions(session=session)):
-            if event.version < version:
-                state = after(event, state)
-            else:
-                events.append(event)
-        if not events or events[0].version != version:
+        steps = list(self._folding(session).steps(version, None)) if version in INT64 else []
+        if not steps or steps[0].event.version != version:
             raise self._missing(version)
-        return state, events
+        return steps[0].before, [step.event for step in steps]
 
     def past(self, at: str) -> Past:
         """The document as of a version in digits, or a time (RFC 3339).
@@ -170,9 +238,7 @@ class History:
         Raises `BadRequest`, `NotFound`, `Gone`, and `Conflict` for a stream with a gap.
         """
         try:
-            moment = _version(at) if at.isdecimal() and at.isascii() else _moment(at)
-            version = moment if isinstance(moment, int) else self._version_at(moment)
-            event, state = self._state(version)
+            event, state = self._state(self.version_of(moment_of(at)))
         except UnknownVersion as error:
             raise NotFound(str(error)) from error
         except DocumentDeleted as error:
@@ -181,25 +247,62 @@ class History:
             raise Conflict(str(error)) from error
         return Past(event.version, event.time, self._tracked.redaction.hidden.strip(state))
 
+    def _present(self) -> tuple[int, State | None, Origins | None, State | None]:
+        """The last version, its state and their origins, and what is stored, all of one moment."""
+        strip = self._tracked.redaction.strip
+        last = self.last_version()
+        recorded, origins = self._folding().origins(last) if last else (None, None)
+        recorded = strip(recorded)
+        source = Source.of(self._tracked.model)
+        stored = strip(source.find_one(None, {"_id": self.document_id}))
+        if same(recorded, stored) or self.last_version() == last:
+            return last, recorded, origins, stored
+        # A writer came between the two: what the last event left was stored a moment ago.
+        return (last, recorded, origins, recorded) if last else self._present()
+
+    def _not_there(self, last: int, recorded: State | None) -> Exception:
+        if last == 0:
+            return self._missing(1)
+        if recorded is None:
+            return DocumentDeleted(self._tracked.stream, self.document_id, version=last)
+        name = self._tracked.model.__name__
+        return Gone(f"{name} {self.document_id} was deleted round bzz; its history is still there.")
+
     def _state(self, version: int, session: Any = None) -> tuple[Event, State]:
-        state: State | None = None
-        event = None
-        if int(version) not in INT64:
-            raise self._missing(version)
-        events = self.versions(query={"v": {"$lte": version}}, session=session)
-        for event in self._gapless(events):
-            state = after(event, state)
-        if event is None or event.version != version:
-            raise self._missing(version)
+        event, state = self._after(version, session)
         if state is None:
             raise DocumentDeleted(self._tracked.stream, self.document_id, version=version)
         return event, state
 
-    def _gapless(self, events: Iterable[Event]) -> Iterator[Event]:
-        for number, event in enumerate(events, 1):
-            if event.version != number:
-                raise StreamGap(self._tracked.stream, self.document_id, missing=number)
-            yield event
+    def _after(self, version: int, session: Any = None) -> tuple[Event, State | None]:
+        found = self._folding(session).at(version) if int(version) in INT64 else None
+        if found is None:
+            raise self._missing(version)
+        return found
+
+    def _side(self, version: int, session: Any) -> Side:
+        if version == 0:
+            return Side(0, None, None)
+        event, state = self._after(version, session)
+        return Side(version, event, self._tracked.redaction.strip(state))
+
+    def _near(self, low: int, high: int, session: Any) -> dict[int, Side]:
+        """Two sides that are told faster in one go than one by one."""
+        sides = {
+            step.event.version: Side(step.event.version, step.event, step.after)
+            for step in self.walk(low, high, session=session)
+            if step.event.version in (low, high)
+        }
+        for version in (low, high):
+            if version not in sides:
+                raise self._missing(version)
+        return sides
+
+    def _folding(self, session: Any = None) -> Folding:
+        auditor = self._auditor
+        return Folding(
+            auditor.store, auditor.snapshots, self._tracked, self.document_id, session=session
+        )
 
     def _preview(self, planner: Planner, version: int, fields: list[str] | None) -> list[Change]:
         work = partial(plan_in, planner, self, self._tracked, version, fields)
@@ -218,6 +321,14 @@ class History:
         if 0 < version <= last:
             return StreamGap(stream, self.document_id, missing=version)
         return UnknownVersion(stream, self.document_id, version=version, last_version=last)
+
+
+def moment_of(text: str) -> int | datetime:
+    """The version (in digits) or the time (RFC 3339) that a text names.
+
+    Raises `BadRequest` for what is neither.
+    """
+    return _version(text) if text.isdecimal() and text.isascii() else _moment(text)
 
 
 def _number(write: Write | None, number: int) -> int:

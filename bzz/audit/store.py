@@ -102,7 +102,7 @@ class HistoryStore:
         Raises `VersionTaken` when another writer has appended to one of the streams since the
         caller looked, and `EventNotStored` when the database refuses the events.
         """
-        documents = [_packed(event) for event in events]
+        documents = [packed(event) for event in events]
         options = {} if session is None else {"session": session}
         try:
             if len(documents) == 1:
@@ -204,6 +204,14 @@ class HistoryStore:
             return event
         return None
 
+    def facts(
+        self, stream: str, document_id: Any, versions: Iterable[int]
+    ) -> dict[int, tuple[datetime, Actor]]:
+        """When and by whom the events of some versions were made."""
+        query = {"s": stream, "d": document_id, "v": {"$in": sorted(versions)}}
+        found = self._outside.find(query, {"_id": 0, "v": 1, "t": 1, "a": 1})
+        return {int(each["v"]): (utc(each["t"]), Actor(*each["a"])) for each in found}
+
     def trace(self, stream: str, member: str, value: Any) -> Any:
         """The id of the document that a delete took away last while `member` was `value`.
 
@@ -251,7 +259,8 @@ def letter_of(operation: str) -> str:
     return _LETTERS[Operation(operation)]
 
 
-def _packed(event: Event) -> dict[str, Any]:
+def packed(event: Event) -> dict[str, Any]:
+    """An event as it is stored."""
     document: dict[str, Any] = {
         "_id": event.id,
         "s": event.stream,

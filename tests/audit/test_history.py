@@ -9,6 +9,8 @@ from mongoengine import get_db
 
 from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
 from bzz.errors import BadRequest, Conflict, Gone, NotFound
+from bzz.source import Source
+from bzz.values import ABSENT
 from tests.house import built
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -129,6 +131,103 @@ def test_the_state_after_a_delete_is_none(history):
 def test_a_time_before_the_first_event_is_not_known(history):
     with pytest.raises(NotFound, match="was not known yet at 2026-05-01T12:00:00.000Z."):
         history.state_at(NOON)
+
+
+def told(changes):
+    return [(change.path, change.from_, change.to) for change in changes]
+
+
+@pytest.mark.parametrize(
+    ("from_", "to", "expected"),
+    [
+        pytest.param(1, 2, [(("name",), "Ana", "Bea")], id="forwards"),
+        pytest.param(2, 1, [(("name",), "Bea", "Ana")], id="backwards"),
+        pytest.param(1, 4, [(("name",), "Ana", "Cleo")], id="over a delete"),
+        pytest.param(2, 2, [], id="the same"),
+        pytest.param(2, 3, [(("name",), "Bea", ABSENT), (("tags",), [], ABSENT)], id="deleted"),
+        pytest.param(3, 4, [(("name",), ABSENT, "Cleo"), (("tags",), ABSENT, [])], id="again"),
+        pytest.param(0, 1, [(("name",), ABSENT, "Ana"), (("tags",), ABSENT, [])], id="created"),
+        pytest.param(0, 3, [], id="nothing and nothing"),
+    ],
+)
+def test_two_states_are_compared(history, from_, to, expected):
+    assert expected == told(history.changes(from_, to))
+
+
+def test_states_at_times_are_compared(history):
+    times = (NOON + timedelta(minutes=minute) for minute in (1.5, 2.5))
+
+    assert [(("name",), "Ana", "Bea")] == told(history.changes(*times))
+
+
+@pytest.mark.parametrize("version", [5, -1, 2**63, 2**80])
+def test_a_version_that_never_was_is_not_compared(history, version):
+    for pair in ((1, version), (version, 1), (version, version)):
+        with pytest.raises(UnknownVersion, match=f"has no version {version}"):
+            history.changes(*pair)
+
+
+def test_versions_around_a_gap_are_not_compared(history):
+    break_at(2)
+
+    for pair in ((1, 4), (2, 4), (1, 2)):
+        with pytest.raises(StreamGap, match="Version 2"):
+            history.changes(*pair)
+
+
+def test_a_walk_shows_each_event_with_the_states_around_it(history):
+    steps = list(history.walk(2, 4))
+
+    assert [2, 3, 4] == [step.event.version for step in steps]
+    assert ["Ana", "Bea", None] == [step.before and step.before["name"] for step in steps]
+    assert ["Bea", None, "Cleo"] == [step.after and step.after["name"] for step in steps]
+
+
+def test_a_walk_goes_from_the_first_event_to_the_last(history):
+    assert [1, 2, 3, 4] == [step.event.version for step in history.walk()]
+    assert [] == list(history.walk(5))
+
+
+def test_blame_tells_what_set_each_value(history):
+    assert {("name",): 4, ("tags",): 4} == {each.path: each.version for each in history.blame()}
+
+
+def test_blame_of_a_document_that_a_writer_has_just_changed_is_of_the_event_before(
+    history, monkeypatch
+):
+    last, find_one = history.last_version, Source.find_one
+
+    def found(self, session, query):
+        # Between the look at the events and that at the document.
+        document = find_one(self, session, query)
+        if last() == 4 and document is not None:
+            history._auditor._clock.minutes.append(5)
+            monkeypatch.setattr(Source, "find_one", find_one)
+            history._auditor.write(lambda: history._tracked.model.objects.get().modify(name="Dora"))
+            return find_one(self, session, query)
+        return document
+
+    monkeypatch.setattr(Source, "find_one", found)
+    version, blames = history.blamed()
+
+    assert (4, {4}) == (version, {each.version for each in blames})
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_document_that_is_not_there_has_no_blame(house, history, deleted):
+    house.auditor._clock.minutes.append(5)
+    if deleted:
+        house.write(lambda: house.User.objects.get().delete())
+    else:
+        get_db()["user"].delete_one({})
+
+    with pytest.raises(DocumentDeleted if deleted else Gone):
+        history.blame()
+
+
+def test_a_document_that_never_was_has_no_blame(house):
+    with pytest.raises(UnknownVersion, match="it has no history"):
+        house.auditor.history(house.User, "0" * 24).blame()
 
 
 def test_the_last_state_outlives_a_delete(history, house):
