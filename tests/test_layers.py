@@ -23,7 +23,7 @@ audit.carrying audit.standing audit.undoing audit.blaming audit.comparing
 audit.store audit.tracking audit.snapshots audit.folding
 audit.recorder audit.planning audit.restoring audit.history audit.views
 audit.handlers.arguments audit.handlers.base audit.handlers.events audit.handlers.version
-audit.handlers.restore audit.handlers.routing
+audit.handlers.compare audit.handlers.blame audit.handlers.restore audit.handlers.routing
 audit.auditor
 """.split()  # noqa: SIM905 - read in lines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from bzz.audit.blaming import Blame
 from bzz.audit.diff import Change, parse, pointer
 from bzz.audit.events import Actor, Event, Request
 from bzz.codec import plain
@@ -51,6 +52,16 @@ def _visible(changes: Iterable[Change], hidden: Hidden) -> Iterator[Change]:
 def show_actor(actor: Actor) -> dict[str, Any]:
     """Who, as the API shows it."""
     return {"kind": actor.kind, "id": actor.id}
+
+
+def show_blame(blame: Blame, schema: Schema) -> dict[str, Any]:
+    """What set a value, as the API shows it."""
+    return {
+        "path": _named(blame.path, schema),
+        "version": blame.version,
+        "time": None if blame.time is None else plain(blame.time),
+        "actor": None if blame.actor is None else show_actor(blame.actor),
+    }
 
 
 def show_changes(changes: Iterable[Change], schema: Schema) -> list[dict[str, Any]]:

@@ -389,7 +389,7 @@ def test_a_version_that_is_not_there_is_404(server, ana, version, view):
 
 
 @pytest.mark.parametrize(
-    "below", ["1/nope", "1/restore/more", "nope", "diff", "1/2", "1//", "1/restore/.."]
+    "below", ["1/nope", "1/restore/more", "nope", "diff/1", "1/2", "1//", "1/restore/.."]
 )
 def test_a_path_below_a_history_that_is_nothing_is_404(server, ana, below):
     assert 404 == server.get(f"{ana}history/{below}/").problem["status"]

@@ -10,6 +10,8 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches
 
 from bzz.audit.handlers.base import HistoryHandler
+from bzz.audit.handlers.blame import BlameHandler
+from bzz.audit.handlers.compare import CompareHandler
 from bzz.audit.handlers.events import EventsHandler
 from bzz.audit.handlers.restore import RestoreHandler, UndoHandler
 from bzz.audit.handlers.version import VersionHandler
@@ -23,7 +25,15 @@ from bzz.targets import parse_target, segments_of
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
-_HANDLERS = (EventsHandler, VersionHandler, RestoreHandler, UndoHandler, HistoryHandler)
+_HANDLERS = (
+    EventsHandler,
+    VersionHandler,
+    CompareHandler,
+    BlameHandler,
+    RestoreHandler,
+    UndoHandler,
+    HistoryHandler,
+)
 """In the order in which a path is tried; the last takes what is left, and answers 404."""
 
 

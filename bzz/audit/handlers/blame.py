@@ -1,0 +1,38 @@
+"""Edge: `GET …/history/blame/`, what set each value of the document as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bzz.audit.handlers.base import CHECKED, HistoryHandler, answered
+from bzz.audit.views import show_blame
+from bzz.preconditions import etag, none_match
+from bzz.targets import Target
+
+
+class BlameHandler(HistoryHandler):
+    """For each path of the document the version, the time and the actor of its present value."""
+
+    below = "/blame"
+    methods = ("GET", "HEAD")
+
+    async def get(self, *_: str) -> None:
+        """All paths, in the order in which they are stored."""
+        target = self.target()
+        self.check_arguments()
+        await self.permit_reading(target)
+        version, items = await self.off_loop(self._read_blame, target)
+        self.set_header("Cache-Control", CHECKED)
+        # No tag describes a document that is not as its last event left it.
+        if version is not None:
+            self.set_header("Etag", etag(version))
+            if none_match(self.request.headers.get("If-None-Match"), version):
+                self.set_status(304)
+                return
+        self.respond({"items": items})
+
+    def _read_blame(self, target: Target) -> tuple[int | None, list[Any]]:
+        history = self.history_of(target)
+        with answered():
+            version, told = history.blamed()
+        return version, [show_blame(each, target.last.schema) for each in told]

@@ -1,0 +1,78 @@
+"""Edge: `GET …/history/diff/`, what leads from one version of a document to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bzz.audit.comparing import Comparison, Side, as_text, json_patch
+from bzz.audit.handlers.base import CHECKED, FOR_EVER, HistoryHandler, answered
+from bzz.audit.history import History, moment_of
+from bzz.audit.views import show_changes
+from bzz.body import JSON_PATCH
+from bzz.negotiation import preferred
+from bzz.preconditions import etag, none_match
+from bzz.schema import Schema
+from bzz.targets import Target
+from bzz.work import show_state
+
+_JSON, _TEXT = "application/json", "text/plain"
+_FORMATS = (_JSON, JSON_PATCH, _TEXT)
+_VARIANTS = {_JSON: "", JSON_PATCH: "patch", _TEXT: "text"}
+
+
+class CompareHandler(HistoryHandler):
+    """Two versions of a document beside each other: as changes, as JSON Patch, as text."""
+
+    below = "/diff"
+    methods = ("GET", "HEAD")
+
+    async def get(self, *_: str) -> None:
+        """The changes from one version or time to another, in the format of the Accept header."""
+        target = self.target()
+        arguments = self.check_arguments("from", "to")
+        moments = {name: moment_of(text) for name, text in arguments.items()}
+        wanted = preferred(self.request.headers.get("Accept"), _FORMATS)
+        await self.permit_reading(target)
+        compared, shown = await self.off_loop(self._read_comparison, target, moments, wanted)
+        self.set_header("Vary", "Accept")
+        # What a time means, or no version, changes as the history grows.
+        fixed = len(moments) == 2 and all(isinstance(each, int) for each in moments.values())
+        self.set_header("Cache-Control", FOR_EVER if fixed else CHECKED)
+        version = max(compared.from_.version, compared.to.version)
+        self.set_header("Etag", etag(version, _VARIANTS[wanted]))
+        if none_match(self.request.headers.get("If-None-Match"), version, _VARIANTS[wanted]):
+            self.set_status(304)
+        elif wanted == _TEXT:
+            self.set_header("Content-Type", "text/plain; charset=UTF-8")
+            self.write(shown)
+        else:
+            self.respond(shown, content_type=wanted)
+
+    def _read_comparison(
+        self, target: Target, moments: dict[str, Any], wanted: str
+    ) -> tuple[Comparison, Any]:
+        schema = target.last.schema
+        history = self.history_of(target)
+        with answered():
+            compared = _compared(history, **moments)
+        if wanted == JSON_PATCH:
+            sides = (_shown(each, schema) for each in (compared.from_, compared.to))
+            return compared, json_patch(*sides)
+        changes = show_changes(compared.changes, schema)
+        if wanted == _TEXT:
+            return compared, as_text(compared, changes)
+        versions = {"from": compared.from_.version, "to": compared.to.version}
+        return compared, {**versions, "changes": changes}
+
+
+def _compared(history: History, **moments: Any) -> Comparison:
+    to = moments.get("to")
+    if to is None:
+        # A document without history has no version 1 either, and the error says so.
+        to = history.last_version() or 1
+    to = history.version_of(to)
+    return history.compare(moments.get("from", max(to - 1, 0)), to)
+
+
+def _shown(side: Side, schema: Schema) -> Any:
+    return None if side.state is None else show_state(schema.model, side.state)
