@@ -7,22 +7,23 @@ but the session that theirs is read in.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
 import bson
-from bson import ObjectId
+from bson import MinKey, ObjectId
 from bson.raw_bson import RawBSONDocument
 from mongoengine.base.common import get_document
-from pymongo import ReadPreference
+from pymongo import ASCENDING, ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
+from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from bzz.deferral import send_deferred
 from bzz.recording import Model, State
-from bzz.values import EXACT, encoded
+from bzz.values import ABSENT, EXACT, encoded
 
 Key = tuple[str, bytes]
 """Names one document of one collection; hashable."""
@@ -76,10 +77,17 @@ class Source:
         self, session: ClientSession | None, query: Mapping[str, Any], **options: Any
     ) -> Iterable[State]:
         """The stored content of all documents that match a query of MongoDB's language."""
+        return list(self.each(session, query, **options))
+
+    def each(
+        self, session: ClientSession | None, query: Mapping[str, Any], **options: Any
+    ) -> Iterator[State]:
+        """As `find`, one at a time, for more of them than fit in memory."""
         if not self._real:
-            return [copy.deepcopy(state) for state in self._raw.find(query, **options)]
-        send_deferred()
-        return [_exactly(raw) for raw in self._raw.find(query, session=session, **options)]
+            yield from (copy.deepcopy(state) for state in self._raw.find(query, **options))
+        else:
+            send_deferred()
+            yield from map(_exactly, self._raw.find(query, session=session, **options))
 
     def find_one(
         self, session: ClientSession | None, query: Mapping[str, Any], **options: Any
@@ -88,6 +96,39 @@ class Source:
         for state in self.find(session, query, limit=1, **options):
             return state
         return None
+
+    def walk(self, *, after: Any = ABSENT, limit: int) -> list[State]:
+        """The next documents in the order of their ids, of all types: `_id` and `_cls` alone.
+
+        What a majority holds, outside of any transaction.
+        """
+        shown, order = {"_id": 1, "_cls": 1}, [("_id", ASCENDING)]
+        if not self._real:
+            query = {} if after is ABSENT else {"_id": {"$gt": after}}
+            return list(self._raw.find(query, shown, sort=order, limit=limit))
+        # A bound of the index, not a query, which would compare ids of one type only.
+        first = MinKey() if after is ABSENT else after
+        found = self._raw.with_options(read_concern=ReadConcern("majority")).find(
+            {}, shown, sort=order, limit=-limit - 1, hint=order, min={"_id": first}
+        )
+        states = [_exactly(raw) for raw in found]
+        # The bound itself is among them, as long as it is stored.
+        if states and after is not ABSENT and id_key(states[0]["_id"]) == id_key(after):
+            del states[0]
+        return states[:limit]
+
+    def put(self, session: ClientSession | None, document_id: Any, state: State | None) -> None:
+        """Store exactly this content for a document, past whoever sees writes; None: no document.
+
+        Raises what the driver raises.
+        """
+        options: dict[str, Any] = {"codec_options": EXACT} if self._real else {}
+        collection = self._raw.with_options(**options)
+        bound = {} if session is None else {"session": session}
+        # Not a replacement: that takes some names of members for operators.
+        collection.delete_one({"_id": document_id}, **bound)
+        if state is not None:
+            collection.insert_one(dict(state), **bound)
 
     def load(self, state: State) -> Any:
         """The document of a stored state, as MongoEngine would have loaded it.

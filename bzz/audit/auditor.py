@@ -28,6 +28,7 @@ from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
 from bzz.audit.snapshots import SnapshotStore
 from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
+from bzz.audit.verifying import Counts, Reports, verify_all
 from bzz.capture import watch
 from bzz.errors import BadRequest, Conflict, SetupError, Unavailable
 from bzz.recording import Head, Model, Past, Recorder, State, family, record_with, recorders
@@ -197,6 +198,29 @@ class Auditor:
         document_id = model._fields[model._meta["id_field"]].to_mongo(pk)
         return History(self, tracked, _exactly(model, document_id))
 
+    def verify(
+        self,
+        model: Model | None = None,
+        *,
+        after: str | None = None,
+        progress: Callable[[Counts], object] | None = None,
+    ) -> Reports:
+        """Prove the histories of a model, or of all tracked ones: a report on each document.
+
+        Versions are gapless, events are as they were stored, and documents are what their
+        histories say; documents that have no history yet are reported at the end, as such and not
+        as wrong.  Reads as the reports are asked for, in bounded memory; writers may go on.
+
+        Args:
+            model: the class, with those that inherit from it; None for all tracked ones.
+            after: the token of a report, to go on after it.
+            progress: called with the counts now and then, and at the end.
+
+        `auditor.verify(User).run()` goes through all of them and returns the counts.  Raises
+        `BadRequest` for a token of another run, `BzzError` within a write.
+        """
+        return verify_all(self, model, after=after, progress=progress)
+
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 
     def prepare(self) -> None:
@@ -342,6 +366,35 @@ class Auditor:
         return self._segment
 
     # Parts -----------------------------------------------------------------------------
+
+    def models(self) -> list[Model]:
+        """The classes that are tracked by themselves."""
+        return list(self._tracked)
+
+    def tracked_under(self, stream: str) -> list[Tracked]:
+        """How the classes are recorded whose streams have a name."""
+        return [each for each in self._tracked.values() if each.stream == stream]
+
+    def has_transactions(self) -> bool:
+        """Whether the database has them, as all but that of tests do."""
+        return connection.has_transactions(self._client)
+
+    def alone(self, work: Callable[[Unit], T], *, deadline: Deadline) -> T:
+        """Run `work` in a transaction of its own, again when the database asks for it."""
+        value, _ = run_unit(
+            work,
+            client=self._client,
+            transactional=self.has_transactions(),
+            deadline=deadline,
+        )
+        return value
+
+    @property
+    def recorder(self) -> WriteRecorder:
+        """What makes events.  Raises `SetupError` before `prepare()`."""
+        if self._recorder is None:
+            raise SetupError("Call prepare() first.")
+        return self._recorder
 
     @property
     def store(self) -> HistoryStore:

@@ -3,13 +3,16 @@
 AuditError
 ├── ContextError          an actor, a reason or a correlation id that cannot be recorded
 ├── ReplayError           a change does not fit the state to which it is applied
+│   └── EventAltered      an event is not as it was stored: changes, states and digests disagree
 ├── VersionTaken          another writer has appended that version to the stream
 ├── EventNotStored        the database refused an event
 ├── UnknownVersion        the stream does not reach that version
 ├── DocumentDeleted       the version is a delete: there is no state after it
 ├── CannotUndo            the event has no undo, at all or as things are now
 ├── UndoConflict          what the event changed has been changed again since
-└── StreamGap             an event in the middle of a stream is missing
+├── StreamGap             an event in the middle of a stream is missing
+├── TargetNotEmpty        a rebuild into a collection that has documents already
+└── BulkFailed            a bulk write that stopped after some of its transactions
 """
 
 from __future__ import annotations
@@ -44,6 +47,25 @@ class ReplayError(AuditError):
             f"The change of {place} starts from {_shown(expected)}, but the state has "
             f"{_shown(found)} there: an event before it is missing or was altered."
         )
+
+
+class EventAltered(ReplayError):
+    """Event `version` of a stream does not follow from the one before it, or is not what it was.
+
+    Its changes do not start from the state before it, or the state after it does not have the
+    digest that the event had.
+    """
+
+    def __init__(self, stream: str, document: Any, *, version: int) -> None:
+        super().__init__((), ABSENT, ABSENT)
+        self.stream = stream
+        self.document = document
+        self.version = version
+        message = (
+            f"Version {version} of {stream} {_shown(document)} was altered: its changes, the "
+            "states around it and its digest do not agree. Bring it back from a backup."
+        )
+        self.args = (message,)
 
 
 class VersionTaken(AuditError):
@@ -155,6 +177,31 @@ class StreamGap(AuditError):
         super().__init__(
             f"Version {missing} of {stream} {_shown(document)} is missing from the history; "
             "states after it cannot be told. Bring it back from a backup."
+        )
+
+
+class TargetNotEmpty(AuditError):
+    """A rebuild was to fill `collection`, which has documents already."""
+
+    def __init__(self, collection: str) -> None:
+        self.collection = collection
+        super().__init__(
+            f"The collection {collection!r} is not empty: give the name of a new one, or go on "
+            "with a rebuild of your own by after=<the token of its last report>."
+        )
+
+
+class BulkFailed(AuditError):
+    """A transaction of a bulk write failed, and others had been committed before it.
+
+    `done` is the number of documents that these wrote; the cause is the error that stopped it.
+    """
+
+    def __init__(self, done: int, cause: BaseException) -> None:
+        self.done = done
+        super().__init__(
+            f"The bulk write stopped after {done} documents, which are written and stay so; "
+            f"the next transaction failed: {cause}"
         )
 
 

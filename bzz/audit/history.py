@@ -18,7 +18,9 @@ from bzz.audit.folding import Folding, Step
 from bzz.audit.planning import Planner, plan_restore, plan_undo
 from bzz.audit.replay import before
 from bzz.audit.restoring import plan_in, restore_in, undo_in
+from bzz.audit.scope import Scope
 from bzz.audit.tracking import Tracked
+from bzz.audit.verifying import Report, verify_one
 from bzz.errors import BadRequest, Conflict, Gone, NotFound
 from bzz.jsonvalues import INT64, NotThisType, read, show
 from bzz.recording import Past
@@ -231,6 +233,18 @@ class History:
         if not steps or steps[0].event.version != version:
             raise self._missing(version)
         return steps[0].before, [step.event for step in steps]
+
+    def verify(self) -> Report:
+        """Prove this history, and that the stored document is what it says, in one snapshot.
+
+        What is wrong is in the report.  Raises `BzzError` within a write, whose events are made
+        at its end.
+        """
+        return verify_one(self._scope, self.document_id)
+
+    @property
+    def _scope(self) -> Scope:
+        return Scope(self._auditor, self._tracked.stream, self._tracked.model)
 
     def past(self, at: str) -> Past:
         """The document as of a version in digits, or a time (RFC 3339).

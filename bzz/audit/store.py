@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bson import Binary, Int64, Timestamp
+from bson import Binary, Int64, MaxKey, MinKey, Timestamp
 from pymongo import ASCENDING, DESCENDING, ReadPreference
 from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
@@ -34,7 +34,8 @@ from bzz.audit.diff import pack, pointer, unpack
 from bzz.audit.errors import EventNotStored, VersionTaken
 from bzz.audit.events import Actor, Event, Operation, Request
 from bzz.connection import make_collection
-from bzz.values import EXACT
+from bzz.source import id_key
+from bzz.values import ABSENT, EXACT
 
 COLLECTION = "bzz_history"
 
@@ -49,6 +50,7 @@ _LETTERS = {
 }
 _OPERATIONS = {letter: operation for operation, letter in _LETTERS.items()}
 
+_INDEX = "stream_version"
 _UNIQUE_KEY = [("s", ASCENDING), ("d", ASCENDING), ("v", ASCENDING)]
 _HEAD = {"d": 1, "v": 1, "o": 1, "g": 1, "t": 1, "h": 1, "z": 1}
 
@@ -82,7 +84,7 @@ class HistoryStore:
         try:
             if self._real and COLLECTION not in self._database.list_collection_names():
                 self._create()
-            self._inside.create_index(_UNIQUE_KEY, unique=True, name="stream_version")
+            self._inside.create_index(_UNIQUE_KEY, unique=True, name=_INDEX)
         except OperationFailure as error:
             raise EventNotStored(_said(error)) from error
 
@@ -198,6 +200,50 @@ class HistoryStore:
         for stored in cursor:
             yield unpacked(stored, model)
 
+    def walk(
+        self, stream: str, *, document: Any = ABSENT, after: Any = ABSENT, session: Any = None
+    ) -> Iterator[dict[str, Any]]:
+        """The events as stored, document by document in the order of their ids, then by version.
+
+        Of one `document`, or of all that come `after` one.  Pages of one answer each: memory is
+        bounded, and the caller may take any time between two of them.
+        """
+        place: Any = (document, 0) if after is ABSENT else (after, MaxKey())
+        if after is ABSENT and document is ABSENT:
+            place = (MinKey(), MinKey())
+        while page := self._page(stream, place, document, session):
+            yield from page
+            version = page[-1].get("v")
+            place = (page[-1].get("d"), version + 1 if isinstance(version, int) else MaxKey())
+
+    def _page(self, stream: str, place: Any, document: Any, session: Any) -> list[dict[str, Any]]:
+        collection, options = self._reader(session)
+        if not self._real:
+            return _page_of(list(collection.find({"s": stream}, sort=_UNIQUE_KEY)), place, document)
+        # Bounds of the index, not a query, which would compare ids of one type only.
+        end = {"s": f"{stream}\0", "d": MinKey(), "v": MinKey()}
+        if document is not ABSENT:
+            end = {"s": stream, "d": document, "v": MaxKey()}
+        found = collection.find(
+            {},
+            sort=_UNIQUE_KEY,
+            limit=-_PAGE,  # one answer: at most so many, at most 16 MB
+            hint=_INDEX,
+            min={"s": stream, "d": place[0], "v": place[1]},
+            max=end,
+            **options,
+        )
+        return list(found)
+
+    def without_history(self, stream: str, ids: Sequence[Any]) -> list[Any]:
+        """Those of `ids` that have no event."""
+        begun = self._outside.find({"s": stream, "d": {"$in": list(ids)}, "v": 1}, {"d": 1})
+        known = {id_key(each["d"]) for each in begun}
+        rest = [each for each in ids if id_key(each) not in known]
+        if rest:  # a stream that lacks its first event is broken, not missing
+            known = {id_key(each["d"]) for each in self.heads(stream, rest)}
+        return [each for each in rest if id_key(each) not in known]
+
     def event(self, stream: str, document_id: Any, version: int, *, model: str) -> Event | None:
         """One event, or None."""
         for event in self.events(stream, document_id, model=model, query={"v": version}):
@@ -230,6 +276,20 @@ class HistoryStore:
 
 
 _DUPLICATE_KEY = 11000
+_PAGE = 1000
+
+
+def _page_of(events: list[dict[str, Any]], place: Any, document: Any) -> list[dict[str, Any]]:
+    """As `_page`, for a database of tests, whose ids all have one type."""
+    wanted = [each for each in events if document is ABSENT or each["d"] == document]
+    if isinstance(place[0], MinKey):
+        return wanted
+    last = isinstance(place[1], MaxKey)
+    return [
+        each
+        for each in wanted
+        if each["d"] > place[0] or (each["d"] == place[0] and not last and each["v"] >= place[1])
+    ][:_PAGE]
 
 
 def _taken(events: Sequence[Event], index: int) -> VersionTaken:
