@@ -24,6 +24,7 @@ from bzz.audit.errors import ContextError, EventNotStored, ReplayError, StreamGa
 from bzz.audit.events import SYSTEM, Context, Request
 from bzz.audit.handlers.routing import routes_for_history
 from bzz.audit.history import History
+from bzz.audit.rebuilding import rebuild_all
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
 from bzz.audit.snapshots import SnapshotStore
 from bzz.audit.store import COLLECTION, HistoryStore
@@ -220,6 +221,26 @@ class Auditor:
         `BadRequest` for a token of another run, `BzzError` within a write.
         """
         return verify_all(self, model, after=after, progress=progress)
+
+    def rebuild(
+        self,
+        model: Model,
+        into: str | None = None,
+        *,
+        after: str | None = None,
+        progress: Callable[[Counts], object] | None = None,
+    ) -> Reports:
+        """Make the documents of a model what their histories say, as the reports are asked for.
+
+        In place, each in a transaction, without events and signals; hidden values stay as they
+        are, and what has a broken history or none is left alone and reported.  Or `into` another
+        collection of the same database, which has to be empty: there it stores the documents as
+        they were in the database, without what is hidden.
+
+        Arguments and errors as `verify`; `TargetNotEmpty` for a collection that has documents
+        (with `after` it may), `SetupError` for one that is not there for this.
+        """
+        return rebuild_all(self, model, into, after=after, progress=progress)
 
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 

@@ -16,6 +16,7 @@ from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVer
 from bzz.audit.events import SYSTEM, Event, State
 from bzz.audit.folding import Folding, Step
 from bzz.audit.planning import Planner, plan_restore, plan_undo
+from bzz.audit.rebuilding import rebuild_one
 from bzz.audit.replay import before
 from bzz.audit.restoring import plan_in, restore_in, undo_in
 from bzz.audit.scope import Scope
@@ -241,6 +242,16 @@ class History:
         at its end.
         """
         return verify_one(self._scope, self.document_id)
+
+    def rebuild(self) -> Report:
+        """Make the stored document exactly what its last event says: no event, no signal.
+
+        Hidden values stay as they are now; a deleted document is removed.  The report lists
+        what was overwritten.  Raises `UnknownVersion` without a history, `StreamGap` when an
+        event is missing and `ReplayError` when one was altered, MongoEngine's `NotUniqueError`
+        when another document has a value that is to be unique; nothing is written then.
+        """
+        return rebuild_one(self._scope, self.document_id)
 
     @property
     def _scope(self) -> Scope:
