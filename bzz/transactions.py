@@ -245,7 +245,7 @@ def outcome_of(error: BaseException, earlier: BaseException | None = None) -> Ba
                 "A document, or the event of its change, is nested too deep: MongoDB stores "
                 "180 levels, and an event needs three of them; nothing was stored."
             )
-        if isinstance(each, DocumentTooLarge) or _code(each) in _TOO_LARGE:
+        if isinstance(each, DocumentTooLarge) or _is_too_large(each):
             return TooLarge(f"A document, or the event of its change, is too large: {said(each)}")
         if is_silence(each):
             return unanswered(each)
@@ -285,11 +285,22 @@ def _code(error: BaseException) -> int | None:
 
 
 def _is_too_deep(error: BaseException) -> bool:
+    return _OVERFLOW in _codes(error) and "nest" in str(error)
+
+
+def _is_too_large(error: BaseException) -> bool:
+    codes = _codes(error)
+    if codes & _TOO_LARGE:
+        return True
+    # What is above the limit by less than the driver allows for is refused as a bad value.
+    return _BAD_VALUE in codes and "too large" in str(error)
+
+
+def _codes(error: BaseException) -> set[Any]:
     if not isinstance(error, OperationFailure):
-        return False
+        return set()
     faults = (error.details or {}).get("writeErrors", ())
-    codes = {error.code, *(each.get("code") for each in faults)}
-    return _OVERFLOW in codes and "nest" in str(error)
+    return {error.code, *(each.get("code") for each in faults)}
 
 
 def said(error: BaseException) -> str:
@@ -301,8 +312,8 @@ def said(error: BaseException) -> str:
 _HOST = re.compile(r"(?:[^\s,]*[\w.\]]:\d{1,5}|/\S+\.sock): ")
 _DUMP = re.compile(", full error: |, Timeout: | \\(configured timeouts: ")
 _WRITE_CONFLICT, _NO_SUCH_TRANSACTION = 112, 251
-_OVERFLOW = 15
-_TOO_LARGE = (10334, 17419, 17420)  # BSONObjectTooLarge, and an update's result above 16 MB
+_BAD_VALUE, _OVERFLOW = 2, 15
+_TOO_LARGE = {10334, 17419, 17420}  # BSONObjectTooLarge, and an update's result above 16 MB
 
 
 def chain(

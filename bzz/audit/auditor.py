@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from pymongo.errors import PyMongoError
 
 from bzz import connection
+from bzz.audit.adopting import BATCH as ADOPTED_AT_ONCE
+from bzz.audit.adopting import Adoption, adopt_all
 from bzz.audit.context import (
     actor_from,
     checked_correlation,
@@ -241,6 +243,23 @@ class Auditor:
         (with `after` it may), `SetupError` for one that is not there for this.
         """
         return rebuild_all(self, model, into, after=after, progress=progress)
+
+    def adopt(
+        self,
+        model: Model,
+        *,
+        after: str | None = None,
+        progress: Callable[[Adoption], object] | None = None,
+        batch: int = ADOPTED_AT_ONCE,
+    ) -> Adoption:
+        """Give the documents of a model that have no history yet their baseline.
+
+        In transactions of `batch` documents.  May be run again, and while the application
+        writes: what has a history by then is passed over.  `progress` is called after each
+        batch with what has been done so far; the `token` of that goes on after it.  Raises as
+        `write` does; what has been adopted before stays so.
+        """
+        return adopt_all(self, model, after=after, progress=progress, batch=batch)
 
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 

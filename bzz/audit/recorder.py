@@ -70,6 +70,11 @@ class WriteRecorder:
                 f"The event could not be stored, so the write was refused: {error}"
             ) from error
 
+    def baseline(self, tracked: Tracked, document_id: Any, state: State) -> Event:
+        """The event for a document that was found without a history."""
+        shown = tracked.redaction.strip(state)
+        return self._baseline(tracked, document_id, shown, self._clock())
+
     def _read_heads(self, unit: Unit, tracked: Tracked, writes: Sequence[Write]) -> None:
         unknown = [write for write in writes if not unit.knows_head(tracked.model, write.id)]
         unit.read_heads(tracked.model, [write.id for write in unknown])
@@ -123,31 +128,44 @@ class WriteRecorder:
 
         And what older events told that is hidden since: changes that take it out.
         """
-        if head is None and before is None:
-            return [], []
-        operation, recorded = Operation.BASELINE, None
-        if head is not None:
-            unit.batch.flush()  # the stream's last event may still be waiting
-            events = self._store.events(
-                tracked.stream, document_id, model=tracked.name, session=unit.session
-            )
-            operation, recorded = Operation.EXTERNAL, fold(events)
+        if head is None:
+            new = before is None
+            return [] if new else [self._baseline(tracked, document_id, before, time)], []
+        unit.batch.flush()  # the stream's last event may still be waiting
+        events = self._store.events(
+            tracked.stream, document_id, model=tracked.name, session=unit.session
+        )
+        recorded = fold(events)
         forgotten = tracked.redaction.forgotten(recorded)
         shown = tracked.redaction.strip(recorded)
         changes = changes_between(shown, before)
-        if head is not None and not changes and (shown is None) == (before is None):
+        if not changes and (shown is None) == (before is None):
             return [], forgotten
         found = self._event(
             tracked,
             document_id,
-            1 if head is None else head.version + 1,
-            operation,
+            head.version + 1,
+            Operation.EXTERNAL,
             before,
             time,
             changes=(*forgotten, *changes),
             actor=SYSTEM,
         )
         return [found], []
+
+    def _baseline(
+        self, tracked: Tracked, document_id: Any, state: State | None, time: datetime
+    ) -> Event:
+        return self._event(
+            tracked,
+            document_id,
+            1,
+            Operation.BASELINE,
+            state,
+            time,
+            changes=tuple(changes_between(None, state)),
+            actor=SYSTEM,
+        )
 
     def _event(
         self,
