@@ -21,8 +21,8 @@ resource targets actions documents listing work mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
 audit.carrying audit.standing audit.undoing audit.blaming audit.comparing audit.trail
 audit.store audit.tracking audit.snapshots audit.folding audit.recorder audit.planning
-audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audit.history
-audit.views
+audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audit.bulk
+audit.history audit.views
 audit.handlers.arguments audit.handlers.base audit.handlers.events audit.handlers.version
 audit.handlers.compare audit.handlers.blame audit.handlers.restore audit.handlers.routing
 audit.auditor

@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 from bzz import connection
 from bzz.audit.adopting import BATCH as ADOPTED_AT_ONCE
 from bzz.audit.adopting import Adoption, adopt_all
+from bzz.audit.bulk import delete_all, insert_all, update_all
 from bzz.audit.context import (
     actor_from,
     checked_correlation,
@@ -260,6 +261,60 @@ class Auditor:
         `write` does; what has been adopted before stays so.
         """
         return adopt_all(self, model, after=after, progress=progress, batch=batch)
+
+    def update(
+        self,
+        queryset: Any,
+        *,
+        actor: Any = SYSTEM,
+        reason: str | None = None,
+        correlation: str | None = None,
+        **changes: Any,
+    ) -> int:
+        """Update the documents of a queryset, each with an event; the number of documents.
+
+        `changes` are those of MongoEngine's `queryset.update`, with `upsert`, `multi` and
+        `array_filters`.  In transactions of 100 documents with one correlation id; within
+        `write` in that one.  A document that has ceased to match by its turn is left alone.
+
+        `actor`, `reason` and `correlation` are those of the events; a field of such a name is
+        set with `set__reason=…`.  Raises `TypeError` where the model has it and the name alone
+        is given; what MongoEngine and `write` raise; `BulkFailed` when others were done before.
+        """
+        context = {"actor": actor, "reason": reason, "correlation": correlation}
+        return update_all(self, queryset, changes, context)
+
+    def delete(
+        self,
+        queryset: Any,
+        *,
+        actor: Any = SYSTEM,
+        reason: str | None = None,
+        correlation: str | None = None,
+    ) -> int:
+        """Delete the documents of a queryset, each with an event; the number of documents.
+
+        As MongoEngine's `queryset.delete`, rules of deletion and all: order, `limit` and `skip`
+        count.  Transactions and errors as of `update`.
+        """
+        context = {"actor": actor, "reason": reason, "correlation": correlation}
+        return delete_all(self, queryset, context)
+
+    def insert(
+        self,
+        documents: Iterable[Any],
+        *,
+        actor: Any = SYSTEM,
+        reason: str | None = None,
+        correlation: str | None = None,
+    ) -> int:
+        """Insert new documents, each with an event; the number of documents.
+
+        As MongoEngine's `queryset.insert`: neither `save()` nor `clean()` run, and nothing is
+        validated.  `documents` may be a generator.  Transactions and errors as of `update`.
+        """
+        context = {"actor": actor, "reason": reason, "correlation": correlation}
+        return insert_all(self, documents, context)
 
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 
