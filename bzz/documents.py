@@ -7,6 +7,7 @@ is mended here, so that what is stored is what was asked for.  Knows nothing of 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -45,6 +46,18 @@ def instance_query(model: Model, document_id: Any, handler: Any) -> dict[str, An
     return query
 
 
+def past_query(model: Model, document_id: Any, handler: Any) -> dict[str, Any]:
+    """As `instance_query`, for what has a history: classes that are no more count as well.
+
+    MongoEngine limits a query to the classes that there are today.
+    """
+    query = instance_query(model, document_id, handler)
+    if "_cls" in query and query["_cls"] == model.objects._query.get("_cls"):
+        name = re.escape(model._class_name)
+        query = {**query, "_cls": {"$regex": rf"^{name}(?:\.|$)"}}
+    return query
+
+
 def is_open(model: Model) -> bool:
     """Whether each request may see each document of a class, and finds it by its primary key."""
     schema = schema_of(model)
@@ -61,7 +74,7 @@ def list_queryset(model: Model, handler: Any) -> Any:
 
 def is_visible(model: Model, state: State, document_id: Any, handler: Any) -> bool:
     """Whether a past state would be seen by `handler`; the database's own matching decides."""
-    return Source.of(model).matches(state, instance_query(model, document_id, handler))
+    return Source.of(model).matches(state, past_query(model, document_id, handler))
 
 
 def sees_all(model: Model, document_id: Any, handler: Any) -> bool:

@@ -23,7 +23,7 @@ from bzz.assignment import Input, fields_input, merge_input, patch_input
 from bzz.body import JSON, JSON_PATCH, MERGE_PATCH, READ, Body, read_body
 from bzz.codec import represent
 from bzz.commit_lane import Job, lane_of
-from bzz.documents import has_own_code, instance_query, instantiate, list_queryset
+from bzz.documents import has_own_code, instance_query, instantiate, list_queryset, past_query
 from bzz.errors import (
     BadRequest,
     FieldError,
@@ -345,7 +345,7 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
         Raises `NotFound` otherwise.
         """
         model = step.schema.model
-        query = instance_query(model, step.value, self)
+        query = past_query(model, step.value, self)
         for _ in range(2):  # it may come back between the look at it and that at its history
             state = Source.of(model).find_one(None, query)
             if state is not None:

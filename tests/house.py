@@ -227,12 +227,14 @@ def standing(uri: str) -> Iterator[House]:
 def visit(house: House) -> Iterator[House]:
     """One test's visit to a standing house: it leaves no documents, receivers, models or errors."""
     kept = [(each, dict(each)) for each in (_document_registry, house.auditor._tracked)]
+    served = list(house.auditor._served)
     try:
         with own_receivers():
             yield house
         assert [] == [record.getMessage() for record in house.running.logged]
     finally:
         house.running.logged.clear()
+        house.auditor._served[:] = served
         for registry, models in kept:
             registry.clear()
             registry.update(models)

@@ -18,18 +18,19 @@ references decoding codec filters query keyset assignment
 recording deferral source unit capture driver updates settling transactions sessions connection
 member attempt commit_lane
 resource targets actions documents listing work mongoengine_handler
-audit.errors audit.diff audit.redaction audit.events audit.context audit.replay
+audit.errors audit.diff audit.redaction audit.events audit.context audit.replay audit.upcasting
 audit.carrying audit.standing audit.undoing audit.blaming audit.comparing audit.trail
 audit.store audit.tracking audit.snapshots audit.folding audit.recorder audit.planning
 audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audit.bulk
-audit.history audit.views
+audit.history audit.selection audit.restoration audit.views
 audit.handlers.arguments audit.handlers.base audit.handlers.events audit.handlers.version
-audit.handlers.compare audit.handlers.blame audit.handlers.restore audit.handlers.routing
-audit.auditor
+audit.handlers.compare audit.handlers.blame audit.handlers.restore audit.handlers.across
+audit.handlers.routing audit.auditor
 """.split()  # noqa: SIM905 - read in lines
 
 CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {
     "audit.replay",
+    "audit.upcasting",
     "audit.carrying",
     "audit.standing",
     "audit.undoing",

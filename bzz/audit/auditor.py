@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
@@ -25,17 +26,22 @@ from bzz.audit.context import (
 )
 from bzz.audit.errors import ContextError, EventNotStored, ReplayError, StreamGap
 from bzz.audit.events import SYSTEM, Context, Request
-from bzz.audit.handlers.routing import routes_for_history
+from bzz.audit.handlers.routing import routes_across, routes_for_history
 from bzz.audit.history import History
 from bzz.audit.rebuilding import rebuild_all
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
+from bzz.audit.restoration import Restoration
+from bzz.audit.selection import chosen
 from bzz.audit.snapshots import SnapshotStore
 from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
+from bzz.audit.upcasting import Upcaster
 from bzz.audit.verifying import Counts, Reports, verify_all
 from bzz.capture import watch
 from bzz.errors import BadRequest, Conflict, SetupError, Unavailable
 from bzz.recording import Head, Model, Past, Recorder, State, family, record_with, recorders
+from bzz.resource import Resource
+from bzz.routes import Routes
 from bzz.settling import SIGNAL_OF, settled, signal_arguments
 from bzz.signals import announce, before_commit
 from bzz.source import Source, id_key
@@ -77,6 +83,7 @@ class Auditor:
         self._deadline = deadline
         self._clock = clock
         self._tracked: dict[Model, Tracked] = {}
+        self._served: list[tuple[type[Any], Resource]] = []
         self._listening: set[Model] = set()
         self._client: Any = None
         self._store: HistoryStore | None = None
@@ -107,7 +114,15 @@ class Auditor:
         Raises `SetupError` for unknown fields, the id, a model of another auditor, and the stream
         of another model.
         """
-        made = tracked(model, stream=stream, exclude=exclude, mask=mask, schema=schema)
+        present = self._tracked.get(model)
+        made = tracked(
+            model,
+            stream=stream,
+            exclude=exclude,
+            mask=mask,
+            schema=schema,
+            upcasts=None if present is None else present.upcasts,
+        )
         for other, present in self._tracked.items():
             if present.stream == made.stream and not _share_a_collection(model, other):
                 raise SetupError(
@@ -118,6 +133,37 @@ class Auditor:
         self._tracked[model] = made
         watch(model)
 
+    def upcast(self, model: Model, *, from_schema: int) -> Callable[[Upcaster], Upcaster]:
+        """A decorator: the function brings states of one schema version to the next, on reading.
+
+        It gets the state of a document as it was stored (a dict by stored names, its own copy)
+        and returns it as the next version of the model would store it.  Events never change.
+        Today's version is that of `track(model, schema=…)`; a version without a function is
+        as the next one.
+
+        Args:
+            model: a tracked class.
+            from_schema: the version of the states that the function takes, from 1.
+
+        Raises `SetupError` for a model that is not tracked, a version that is not older than
+        today's, and a second function for one version.
+        """
+        tracked = self.tracked_as(model)
+        if not 1 <= from_schema < tracked.schema:
+            raise SetupError(
+                f"{model.__name__} has the schema {tracked.schema}, and an upcaster is for an "
+                f"older one, not for {from_schema}: track(…, schema=…) says which is today's."
+            )
+
+        def register(function: Upcaster) -> Upcaster:
+            if not tracked.upcasts.add(from_schema, function):
+                raise SetupError(
+                    f"{model.__name__} has an upcaster from schema {from_schema} already."
+                )
+            return function
+
+        return register
+
     def tracked_as(self, model: Model) -> Tracked:
         """How a model (or a class that it inherits from) is recorded.  Raises `SetupError`."""
         for ancestor in model.__mro__:
@@ -126,6 +172,28 @@ class Auditor:
         raise SetupError(
             f"{model.__name__} is not audited: pass audit= to routes_for, or track() it."
         )
+
+    def routes(self, prefix: str = "", handler: type[Any] | None = None) -> Routes:
+        """The routes across models: `/history/restore/`.  Call it after those of the models.
+
+        Args:
+            prefix: goes in front of each path: '/api'.
+            handler: the class that serves them, by default that on which the models' routes
+                were made.
+
+        Raises `SetupError` when no model has routes, and when their classes differ and none is
+        named.
+        """
+        classes = {each for each, _ in self._served}
+        if not classes:
+            raise SetupError("No model has routes yet: call routes_for(…, audit=…) first.")
+        if handler is None and len(classes) > 1:
+            names = ", ".join(sorted(each.__name__ for each in classes))
+            raise SetupError(
+                f"The models are served by {names}; say which of them serves what is about all "
+                "models: auditor.routes(handler=…)."
+            )
+        return routes_across(self, handler or classes.pop(), prefix)
 
     # In code ---------------------------------------------------------------------------
 
@@ -316,6 +384,44 @@ class Auditor:
         context = {"actor": actor, "reason": reason, "correlation": correlation}
         return insert_all(self, documents, context)
 
+    def restoration(
+        self,
+        *,
+        to: datetime | None = None,
+        model: Model | None = None,
+        actor: str | None = None,
+        correlation: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Restoration:
+        """A set of documents to be put back; preview it, then run it.
+
+        With `to` each document that has chosen events after that time goes back to how it was
+        then; one that was not there yet is deleted.  Without it the chosen events are taken
+        back, and what others changed besides stays.
+
+        Args:
+            to: a time, UTC.
+            model: the class whose documents are meant; all tracked ones by default.
+            actor: whose events, an id or 'kind:id'.
+            correlation: the events of one request, or of those that share its id.
+            since, until: when the events were made, UTC, both inclusive; not with `to`.
+
+        Raises `InvalidInput` for a choice that names no model, actor or correlation, or no
+        time from which on events are meant (a correlation needs none).
+        """
+        selection = chosen(
+            list(self._tracked.values()) if model is None else [self.tracked_as(model)],
+            named=model is not None,
+            to=to,
+            actor=actor,
+            correlation=correlation,
+            since=since,
+            until=until,
+        )
+        self.prepare()
+        return Restoration(self, selection, to)
+
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 
     def prepare(self) -> None:
@@ -454,7 +560,13 @@ class Auditor:
         """The history routes of a model, on the handler class that serves the model."""
         if resource.model not in self._tracked:
             self.track(resource.model)
+        self._served.append((handler, resource))
         return routes_for_history(handler, resource, self)
+
+    @property
+    def resources(self) -> list[Resource]:
+        """The models as they are served, those that have routes."""
+        return [resource for _, resource in self._served]
 
     def segment(self) -> str:
         """The path segment of history routes."""

@@ -10,6 +10,8 @@ AuditError
 ├── DocumentDeleted       the version is a delete: there is no state after it
 ├── CannotUndo            the event has no undo, at all or as things are now
 ├── UndoConflict          what the event changed has been changed again since
+├── HistoryTooShort       nobody knows how the document was at that time
+├── UpcastError           an application's upcaster failed
 ├── StreamGap             an event in the middle of a stream is missing
 ├── TargetNotEmpty        a rebuild into a collection that has documents already
 └── BulkFailed            a bulk write that stopped after some of its transactions
@@ -18,6 +20,7 @@ AuditError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from bzz.values import ABSENT
@@ -162,6 +165,31 @@ _TOLD = 3
 
 def _by(version: int | None) -> str:
     return "round bzz" if version is None else f"by version {version}"
+
+
+class HistoryTooShort(AuditError):
+    """The document is older than its history, which begins at `since`."""
+
+    def __init__(self, stream: str, document: Any, *, since: datetime) -> None:
+        self.stream = stream
+        self.document = document
+        self.since = since
+        super().__init__(
+            f"{stream} {_shown(document)} was there before its history began at "
+            f"{since.isoformat(timespec='seconds')}; how it was before that was not recorded."
+        )
+
+
+class UpcastError(AuditError):
+    """The upcaster `function` for states of version `from_schema` failed."""
+
+    def __init__(self, function: str, *, from_schema: int, why: str) -> None:
+        self.function = function
+        self.from_schema = from_schema
+        super().__init__(
+            f"The upcaster {function} for states of schema {from_schema} {why}; it gets a state "
+            "and returns it in the next schema."
+        )
 
 
 class StreamGap(AuditError):

@@ -25,11 +25,15 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An event, and the states before and after it; None where there is no document."""
+    """An event, and the states before and after it; None where there is no document.
+
+    `schema` is the version of the model's schema that the state before it has.
+    """
 
     event: Event
     before: State | None
     after: State | None
+    schema: int = 1
 
 
 @dataclass(slots=True)
@@ -124,6 +128,7 @@ class Folding:
                 raise StreamGap(
                     self._tracked.stream, self._document_id, missing=reached.version + 1
                 )
+            schema = event.schema if reached.event is None else reached.event.schema
             before, reached.state = reached.state, after(event, reached.state)
             if blamed:
                 reached.origins = follow(event, reached.origins)
@@ -131,7 +136,7 @@ class Folding:
             trail.passes(event, reached.state, reached.origins)
             if len(trail.snapshots) == _AT_ONCE:
                 self._leave(trail)
-            yield Step(event, before, reached.state)
+            yield Step(event, before, reached.state, schema)
         self._leave(trail)
 
     def _leave(self, trail: Trail) -> None:

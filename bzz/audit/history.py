@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
 _TIME = DateTimeField()
+_SPARSE = 10
+"""Events further apart than this are folded one by one, from the nearest snapshots."""
 
 
 class History:
@@ -81,7 +84,8 @@ class History:
     def state_at(self, moment: int | datetime, *, session: Any = None) -> State:
         """The document as stored after an event: a version, or the last one not after a time.
 
-        Without what is hidden by now, also where older events have it.
+        Brought to today's schema by the model's upcasters.  Without what is hidden by now, also
+        where older events have it.
         Raises `UnknownVersion` for a version and `NotFound` for a time that is not in the
         history, `DocumentDeleted` where there is no document, `StreamGap` when an event before
         it is missing and `ReplayError` when one was altered.
@@ -91,7 +95,7 @@ class History:
     def version(self, number: int, *, session: Any = None) -> tuple[Event, State]:
         """An event, and the document as stored after it.  Raises as `state_at`."""
         event, state = self._state(number, session)
-        return event, self._tracked.redaction.hidden.strip(state)
+        return event, self._shown(event, state)
 
     def version_of(self, moment: int | datetime) -> int:
         """The version that a moment means: itself, or the last one not after a time.
@@ -105,12 +109,45 @@ class History:
     ) -> Iterator[Step]:
         """Each event from version `first` to `last` (None: to the end), and the states around it.
 
-        The states are without what is hidden by now; the events are as they were recorded.
+        The states are as of today's schema, without what is hidden by now; the events are as
+        they were recorded.
         Raises `StreamGap` when an event is missing and `ReplayError` when one was altered.
         """
-        strip = self._tracked.redaction.strip
+        shown = self._tracked.shown
         for step in self._folding(session).steps(first, last):
-            yield Step(step.event, strip(step.before), strip(step.after))
+            before, after = shown(step.before, step.schema), shown(step.after, step.event.schema)
+            yield Step(step.event, before, after, self._tracked.schema)
+
+    def around(self, events: Sequence[Event]) -> dict[int, Step]:
+        """The states around some events of this history, by version.  Raises as `walk`."""
+        wanted = sorted(event.version for event in events)
+        if not wanted:
+            return {}
+        if wanted[-1] - wanted[0] < len(wanted) * _SPARSE:
+            steps: Iterable[Step] = self.walk(wanted[0], wanted[-1])
+        else:
+            steps = (step for each in wanted for step in self.walk(each, each))
+        kept = set(wanted)
+        return {step.event.version: step for step in steps if step.event.version in kept}
+
+    def as_of_today(self, events: Sequence[Event]) -> list[Event]:
+        """Events as code of today would have told them: those of older schemas, upcast.
+
+        Their changes are the difference between the two states as upcasters bring them to
+        today's schema.  Raises as `walk`.
+        """
+        today = self._tracked.schema
+        old = [each for each in events if each.schema < today] if self._tracked.upcasts else []
+        if not old:
+            return list(events)
+        steps = self.around(old)
+        return [self._of_today(each, steps.get(each.version)) for each in events]
+
+    @staticmethod
+    def _of_today(event: Event, step: Step | None) -> Event:
+        if step is None:
+            return event
+        return replace(event, changes=tuple(changes_between(step.before, step.after)))
 
     def changes(
         self, from_: int | datetime, to: int | datetime, *, session: Any = None
@@ -170,7 +207,13 @@ class History:
         altered; a delete tells by itself what it took away.
         """
         for event in self.versions(newest_first=True, limit=1):
-            return before(event) if event.gone else self._state(event.version)[1]
+            if not event.gone:
+                return self._shown(*self._state(event.version))
+            # It was left as the event before had it, if its schema matters at all.
+            left = event
+            if self._tracked.upcasts and event.version > 1:
+                left = self.event(event.version - 1)
+            return self._shown(left, before(event))
         return None
 
     def restore(
@@ -270,7 +313,7 @@ class History:
             raise Gone(str(error), version=error.version) from error
         except (StreamGap, ReplayError) as error:
             raise Conflict(str(error)) from error
-        return Past(event.version, event.time, self._tracked.redaction.hidden.strip(state))
+        return Past(event.version, event.time, self._shown(event, state))
 
     def _present(self) -> tuple[int, State | None, Origins | None, State | None]:
         """The last version, its state and their origins, and what is stored, all of one moment."""
@@ -299,6 +342,11 @@ class History:
             raise DocumentDeleted(self._tracked.stream, self.document_id, version=version)
         return event, state
 
+    def _shown(self, event: Event, state: State) -> State:
+        """A state that an event left, as of today's schema and without what is hidden by now."""
+        shown = self._tracked.shown(state, event.schema)
+        return {} if shown is None else shown
+
     def _after(self, version: int, session: Any = None) -> tuple[Event, State | None]:
         found = self._folding(session).at(version) if int(version) in INT64 else None
         if found is None:
@@ -309,7 +357,7 @@ class History:
         if version == 0:
             return Side(0, None, None)
         event, state = self._after(version, session)
-        return Side(version, event, self._tracked.redaction.strip(state))
+        return Side(version, event, self._tracked.shown(state, event.schema))
 
     def _near(self, low: int, high: int, session: Any) -> dict[int, Side]:
         """Two sides that are told faster in one go than one by one."""

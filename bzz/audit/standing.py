@@ -38,12 +38,12 @@ def standing(event: Event, later: Sequence[Event], state: State) -> tuple[list[L
         changes = typed(state, each.changes)
         laters.append(Later(each.version, changes, state, each.undo_of == event.version))
         state = {"_id": each.document} if each.gone else apply(state, changes)
-    for undo, target in sorted(_taken_back(later).items()):
+    for undo, target in sorted(taken_back(later).items()):
         laters = _cancelled(laters, target, undo)
     return laters, state
 
 
-def _taken_back(later: Sequence[Event]) -> dict[int, int]:
+def taken_back(later: Sequence[Event]) -> dict[int, int]:
     """Which of some events takes back which, where both count for nothing by now.
 
     From the newest to the oldest: an undo that was itself undone takes nothing back.

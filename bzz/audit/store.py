@@ -52,6 +52,11 @@ _OPERATIONS = {letter: operation for operation, letter in _LETTERS.items()}
 
 _INDEX = "stream_version"
 _UNIQUE_KEY = [("s", ASCENDING), ("d", ASCENDING), ("v", ASCENDING)]
+_INDEXES = {
+    "stream_time": [("s", ASCENDING), ("t", ASCENDING)],
+    "correlation": [("k", ASCENDING)],
+}
+"""For sets of documents: all that a request wrote, all of a model since a time."""
 _HEAD = {"d": 1, "v": 1, "o": 1, "g": 1, "t": 1, "h": 1, "z": 1}
 
 
@@ -85,6 +90,8 @@ class HistoryStore:
             if self._real and COLLECTION not in self._database.list_collection_names():
                 self._create()
             self._inside.create_index(_UNIQUE_KEY, unique=True, name=_INDEX)
+            for name, keys in _INDEXES.items():
+                self._inside.create_index(keys, name=name)
         except OperationFailure as error:
             raise EventNotStored(_said(error)) from error
 
@@ -258,6 +265,41 @@ class HistoryStore:
         found = self._outside.find(query, {"_id": 0, "v": 1, "t": 1, "a": 1})
         return {int(each["v"]): (utc(each["t"]), Actor(*each["a"])) for each in found}
 
+    def documents(
+        self, query: dict[str, Any], *, after: tuple[str, Any] | None = None
+    ) -> Iterator[tuple[str, Any, list[int]]]:
+        """The stream, id and versions of all documents with events that match `query`.
+
+        In the order of streams and ids, as MongoDB sorts them; only those behind `after`.
+        """
+        pipeline: list[dict[str, Any]] = [
+            {"$match": query},
+            {"$group": {"_id": {"s": "$s", "d": "$d"}, "v": {"$push": "$v"}}},
+        ]
+        if after is not None:
+            stream, document = after
+            same_stream = {"$eq": ["$_id.s", {"$literal": stream}]}
+            later = {"$gt": ["$_id.d", {"$literal": document}]}
+            behind = {"$gt": ["$_id.s", {"$literal": stream}]}
+            # $expr compares ids of different types as the sort does; a query would not.
+            pipeline.append(
+                {"$match": {"$expr": {"$or": [behind, {"$and": [same_stream, later]}]}}}
+            )
+        pipeline.append({"$sort": {"_id.s": 1, "_id.d": 1}})
+        for each in self._outside.aggregate(pipeline, allowDiskUse=True):
+            yield each["_id"]["s"], each["_id"]["d"], [int(version) for version in each["v"]]
+
+    def count(self, query: dict[str, Any]) -> tuple[int, int]:
+        """How many documents have events that match `query`, and how many events these are."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": query},
+            {"$group": {"_id": {"s": "$s", "d": "$d"}, "n": {"$sum": 1}}},
+            {"$group": {"_id": None, "documents": {"$sum": 1}, "events": {"$sum": "$n"}}},
+        ]
+        for each in self._outside.aggregate(pipeline, allowDiskUse=True):
+            return int(each["documents"]), int(each["events"])
+        return 0, 0
+
     def trace(self, stream: str, member: str, value: Any) -> Any:
         """The id of the document that a delete took away last while `member` was `value`.
 
@@ -273,6 +315,15 @@ class HistoryStore:
         if session is None:
             return self._outside, {}
         return self._inside, {"session": session}
+
+
+def actor_query(text: str) -> dict[str, Any]:
+    """Events by an actor: `text` is an id, or 'kind:id'."""
+    kind, colon, identity = text.partition(":")
+    alternatives: list[dict[str, Any]] = [{"a.1": text}, {"a": [text]}]
+    if colon:
+        alternatives.append({"a": [kind, identity] if identity else [kind]})
+    return {"$or": alternatives}
 
 
 _DUPLICATE_KEY = 11000

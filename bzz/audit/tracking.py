@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mongoengine import Document, EmbeddedDocumentField, ListField
 
 from bzz.audit.redaction import Redaction
+from bzz.audit.upcasting import Upcasts
 from bzz.errors import SetupError
 from bzz.schema import Schema, resource_name, schema_of
+from bzz.values import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Tracked:
     name: the resource name that events show as `model`.
     redaction: what is never stored.
     schema: the version of the model's schema, written into each event.
+    upcasts: bring states of older schemas to this one.
     """
 
     model: type[Any]
@@ -31,6 +34,16 @@ class Tracked:
     name: str
     redaction: Redaction
     schema: int
+    upcasts: Upcasts = field(default_factory=Upcasts)
+
+    def shown(self, state: State | None, schema: int) -> State | None:
+        """A state that code of version `schema` left, as of today, without what is hidden by now.
+
+        Raises `UpcastError` when an upcaster fails.
+        """
+        if schema < self.schema and self.upcasts:
+            state = self.upcasts.apply(state, schema, self.schema)
+        return self.redaction.strip(state)
 
 
 def tracked(
@@ -41,6 +54,7 @@ def tracked(
     exclude: Iterable[str] = (),
     mask: Iterable[str] = (),
     schema: int = 1,
+    upcasts: Upcasts | None = None,
 ) -> Tracked:
     """Read the options of one model.  `exclude` and `mask` name fields, dotted into embedded ones.
 
@@ -60,6 +74,7 @@ def tracked(
             mask=[_stored_path(model, each) for each in _names(mask)],
         ),
         schema=schema,
+        upcasts=upcasts or Upcasts(),
     )
 
 

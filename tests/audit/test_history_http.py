@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+import jsonpatch
 import pytest
 from bson import ObjectId
 from mongoengine import (
@@ -292,6 +293,45 @@ def shelf(house):
 def test_a_field_filter_finds_changes_at_below_and_above(shelf, field, expected):
     server, path = shelf
     assert expected == versions(server.get(f"{path}history/?field={field}"))
+
+
+def test_the_state_after_each_event_can_be_included(server, ana):
+    items = server.get(f"{ana}history/?include=state").json["items"]
+
+    assert ["Ana II", None, "Anna", "Ana", "Ana"] == [
+        each["state"] and each["state"]["name"] for each in items
+    ]
+    assert server.get(f"{ana}history/3/").json == items[2]["state"]
+    assert "patch" not in items[0]
+
+
+def test_the_patch_that_leads_to_each_event_can_be_included(server, ana):
+    items = server.get(f"{ana}history/?include=patch&before=4").json["items"]
+
+    assert [{"op": "replace", "path": "/age", "value": 2}] == items[1]["patch"]
+    before, after = (server.get(f"{ana}history/{version}/").json for version in (2, 3))
+    assert after == jsonpatch.apply_patch(before, items[0]["patch"])
+    assert "state" not in items[0]
+
+
+def test_states_of_events_far_apart_can_be_included(server):
+    path = created(server, name="n", age=0)
+    for age in range(1, 45):
+        server.put(path, {"age": age}, headers={"X-User": "eve" if age % 40 == 1 else "ana"})
+
+    items = server.get(f"{path}history/?include=state,patch&actor=eve").json["items"]
+
+    assert [(42, 41), (2, 1)] == [(each["version"], each["state"]["age"]) for each in items]
+
+
+def test_including_anything_else_is_400(server, ana):
+    answer = server.get(f"{ana}history/?include=state,all")
+
+    assert 400 == answer.status
+    assert (
+        "'include' is state, patch or both with a comma; got 'state,all'."
+        == (answer.json["detail"])
+    )
 
 
 # One version --------------------------------------------------------------------------------

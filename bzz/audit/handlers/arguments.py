@@ -12,7 +12,7 @@ from mongoengine import DateTimeField, EmbeddedDocumentField, ListField
 
 from bzz.audit.diff import parse, pointer
 from bzz.audit.events import Operation
-from bzz.audit.store import letter_of
+from bzz.audit.store import actor_query, letter_of
 from bzz.errors import BadRequest
 from bzz.jsontext import MAX_DEPTH
 from bzz.jsonvalues import NotThisType, read, reader_of
@@ -22,7 +22,7 @@ from bzz.schema import REFERENCES, Field, Schema, schema_of
 _TIME = DateTimeField()
 EVENT_FILTERS = (
     *("limit", "before", "after", "order", "since", "until"),
-    *("operation", "actor", "field"),
+    *("operation", "actor", "field", "include"),
 )
 """The parameters of a list of events."""
 
@@ -40,6 +40,7 @@ class Asked:
     operations: tuple[str, ...]
     actor: str | None
     field: str | None
+    include: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, arguments: dict[str, str], schema: Schema) -> Asked:
@@ -59,6 +60,7 @@ class Asked:
             operations=_operations(arguments.get("operation")),
             actor=arguments.get("actor"),
             field=arguments.get("field"),
+            include=_included(arguments.get("include")),
         )
 
     def query(self, schema: Schema) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class Asked:
         if self.operations:
             conditions.append({"o": {"$in": list(self.operations)}})
         if self.actor is not None:
-            conditions.append(_actor_query(self.actor))
+            conditions.append(actor_query(self.actor))
         if self.field is not None:
             conditions.append(field_query(schema, field_path(schema, self.field)))
         return {"$and": conditions} if conditions else {}
@@ -91,12 +93,11 @@ def _operations(text: str | None) -> tuple[str, ...]:
         raise BadRequest(f"'operation' is one of {known}; got {text!r}.") from error
 
 
-def _actor_query(text: str) -> dict[str, Any]:
-    kind, colon, identity = text.partition(":")
-    alternatives: list[dict[str, Any]] = [{"a.1": text}, {"a": [text]}]
-    if colon:
-        alternatives.append({"a": [kind, identity] if identity else [kind]})
-    return {"$or": alternatives}
+def _included(text: str | None) -> tuple[str, ...]:
+    found = () if text is None else tuple(each.strip() for each in text.split(","))
+    if not set(found) <= {"state", "patch"}:
+        raise BadRequest(f"'include' is state, patch or both with a comma; got {text!r}.")
+    return found
 
 
 def field_path(schema: Schema, field: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from bzz.actions import reading
 from bzz.audit.errors import (
     CannotUndo,
     DocumentDeleted,
+    HistoryTooShort,
     ReplayError,
     StreamGap,
     UndoConflict,
@@ -145,5 +146,14 @@ def answered() -> Iterator[None]:
         raise Gone(str(error), version=error.version) from error
     except UndoConflict as error:
         raise Overtaken(str(error), conflicts=error.conflicts) from error
-    except (CannotUndo, StreamGap, ReplayError) as error:
+    except (CannotUndo, HistoryTooShort, ReplayError, StreamGap) as error:
         raise Conflict(str(error)) from error
+
+
+def translated(error: Exception) -> Exception:
+    """An error of the core as the one that is answered over HTTP; others as they are."""
+    try:
+        with answered():
+            raise error
+    except Exception as told:
+        return told

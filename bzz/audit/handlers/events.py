@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlencode
 
+from bzz.audit.comparing import json_patch
 from bzz.audit.events import Event
+from bzz.audit.folding import Step
 from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked, field_path, field_query, may_have
-from bzz.audit.handlers.base import CHECKED, HistoryHandler
+from bzz.audit.handlers.base import CHECKED, HistoryHandler, answered
 from bzz.audit.history import History
 from bzz.audit.views import show_event
 from bzz.errors import BadRequest
 from bzz.preconditions import etag, none_match
 from bzz.schema import Schema
 from bzz.targets import Target
+from bzz.work import show_state
 
 
 class EventsHandler(HistoryHandler):
@@ -28,7 +33,7 @@ class EventsHandler(HistoryHandler):
         arguments = self.check_arguments(*EVENT_FILTERS)
         asked = Asked.read(arguments, schema)
         await self.permit_reading(target)
-        last, events = await self.off_loop(self._read_events, target, asked)
+        last, events, steps = await self.off_loop(self._read_events, target, asked)
         self.set_header("Cache-Control", CHECKED)
         self.set_header("Etag", etag(last))
         if none_match(self.request.headers.get("If-None-Match"), last):
@@ -41,9 +46,20 @@ class EventsHandler(HistoryHandler):
             following = self._next(arguments, asked, events[-1])
             self.set_header("Link", f'<{following}>; rel="next"')
         shown = [show_event(each, schema, hidden) for each in events]
+        for each in shown:
+            each.update(_included(asked.include, steps.get(each["version"]), schema))
         self.respond({"items": shown, "next": following})
 
-    def _read_events(self, target: Target, asked: Asked) -> tuple[int, list[Event]]:
+    def _read_events(
+        self, target: Target, asked: Asked
+    ) -> tuple[int, list[Event], dict[int, Step]]:
+        """The last version, the events and one more, and the states around them if asked for."""
+        history, last, events = self._find_events(target, asked)
+        with answered():
+            steps = history.around(events[: asked.limit]) if asked.include else {}
+            return last, history.as_of_today(events), steps
+
+    def _find_events(self, target: Target, asked: Asked) -> tuple[History, int, list[Event]]:
         schema = target.last.schema
         history = self.history_of(target)
         query = asked.query(schema)
@@ -51,13 +67,13 @@ class EventsHandler(HistoryHandler):
             history.versions(query=query, newest_first=asked.newest_first, limit=asked.limit + 1)
         )
         if events and asked.newest_first and not query:
-            return events[0].version, events
+            return history, events[0].version, events
         last = history.last_version()
         if not last:
             self.history_key(self.named(target))  # raises for a document that never was
         if not events and asked.field is not None:
             _check_field(history, schema, asked.field)
-        return last, events
+        return history, last, events
 
     def _next(self, arguments: dict[str, str], asked: Asked, last: Event) -> str:
         kept = {k: v for k, v in arguments.items() if k not in ("before", "after")}
@@ -70,6 +86,21 @@ class EventsHandler(HistoryHandler):
             if asked.before is not None:
                 kept |= {"before": str(asked.before)}
         return f"{self.history_url()}?{urlencode(kept)}"
+
+
+def _included(
+    include: tuple[str, ...], step: Step | None, schema: Schema
+) -> Iterator[tuple[str, Any]]:
+    if step is None:
+        return
+    before, after = (
+        None if state is None else show_state(schema.model, state)
+        for state in (step.before, step.after)
+    )
+    if "state" in include:
+        yield "state", after
+    if "patch" in include:
+        yield "patch", json_patch(before, after)
 
 
 def _check_field(history: History, schema: Schema, field: str) -> None:

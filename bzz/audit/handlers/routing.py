@@ -9,6 +9,7 @@ from urllib.parse import quote
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches
 
+from bzz.audit.handlers.across import RestoreSetHandler
 from bzz.audit.handlers.base import HistoryHandler
 from bzz.audit.handlers.blame import BlameHandler
 from bzz.audit.handlers.compare import CompareHandler
@@ -36,6 +37,8 @@ _HANDLERS = (
 )
 """In the order in which a path is tried; the last takes what is left, and answers 404."""
 
+_ACROSS = {"/restore": RestoreSetHandler}
+
 
 def routes_for_history(
     handler: type[MongoEngineRestHandler], resource: Resource, auditor: Auditor
@@ -56,6 +59,17 @@ def routes_for_history(
             if document != "[^/]+":
                 route.matcher = _Referenced(route, resource, auditor)
             routes.append(route)
+    return routes
+
+
+def routes_across(auditor: Auditor, handler: type[MongoEngineRestHandler], prefix: str) -> Routes:
+    """The routes that are about all models of an auditor at once."""
+    root = quote(f"{prefix}/{auditor.segment()}", safe="/:@!$&'()*+,;=~%")
+    first = auditor.resources[0]
+    routes = Routes()
+    for below, each in _ACROSS.items():
+        serving = type(f"{handler.__name__}{each.__name__}", (each, handler), {"auditor": auditor})
+        routes.append(Route(rf"{re.escape(root)}{below}/?", serving, {"resource": first}))
     return routes
 
 

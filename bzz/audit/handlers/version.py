@@ -46,7 +46,7 @@ class VersionHandler(HistoryHandler):
         history = self.history_of(target)
         with answered():
             if view == "event":
-                event = history.event(version)
+                [event] = history.as_of_today([history.event(version)])
                 return event, show_event(event, schema, self.auditor.hidden(schema.model))
             event, state = history.version(version)
             return event, show_state(schema.model, state)

@@ -1,0 +1,399 @@
+"""Adapter: put a set of documents back, to a time or by taking back chosen events.
+
+Each document is restored by the same rules as one alone, in a transaction of its own; what
+cannot be is told with its reason and left as it is.  A set is found anew at each run, and what is
+back already has nothing left to do: a second run finishes what the first has left.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from bzz.audit.diff import Change, Path, changes_between
+from bzz.audit.errors import HistoryTooShort
+from bzz.audit.events import SYSTEM, Event, Operation
+from bzz.audit.folding import Step as Folded
+from bzz.audit.history import History
+from bzz.audit.planning import plan_restore, plan_undo
+from bzz.audit.restoring import carry_out
+from bzz.audit.selection import Chosen, Place, Selection
+from bzz.audit.standing import taken_back
+from bzz.audit.tracking import Tracked
+from bzz.documents import delete, load_document
+from bzz.errors import Conflict, Unavailable
+from bzz.unit import Unit, Write, current_unit
+from bzz.values import canonical
+from bzz.work import current_version
+
+if TYPE_CHECKING:
+    from bzz.audit.auditor import Auditor
+
+Progress = Callable[["Report"], None]
+
+
+class Move(NamedTuple):
+    """One write that is to be made of a document.
+
+    kind: 'restore' the state of `version`, 'undo' event `version`, or 'delete' the document.
+    version: 0 for a delete.
+    covers: the chosen versions that it takes back; none where the set goes back to a time.
+    seen: the last version of the stream when it was planned.
+    """
+
+    kind: Literal["restore", "undo", "delete"]
+    version: int
+    covers: frozenset[int]
+    seen: int
+
+
+class Failure(NamedTuple):
+    """What could not be done with a document, and why; `move` is None where nothing was planned."""
+
+    model: type[Any]
+    document: Any
+    move: Move | None
+    error: Exception
+
+
+class Foreseen(NamedTuple):
+    """What a move would change (stored names, hidden values aside), or why it cannot be made."""
+
+    model: type[Any]
+    document: Any
+    move: Move | None
+    changes: list[Change]
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run has come to so far.
+
+    Attributes
+    ----------
+    documents: how many were looked at.
+    written: how many events were appended.
+    unchanged: documents with nothing to do.
+    failures: what could not be done.
+    place: the last document that was looked at; give it to `run(after=…)` to go on behind it.
+    """
+
+    documents: int = 0
+    written: int = 0
+    unchanged: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    place: Place | None = None
+
+
+class Moved(Conflict):
+    """The document has a new version since the move was planned."""
+
+
+class DocumentWork:
+    """What is to be done with one document of a set, move by move.
+
+    `events` is the number of its chosen events, `written` of those that were made.
+    Ask `next`, make the move in a unit of work of its own with `make`, and tell how it ended
+    with `made` or `failed`, until there is none left.
+    """
+
+    def __init__(self, history: History, tracked: Tracked, chosen: Chosen, to: datetime | None):
+        self.history = history
+        self.tracked = tracked
+        self.events = len(chosen.versions)
+        self.written = 0
+        self.failures: list[Failure] = []
+        self._chosen = set(chosen.versions)
+        self._to = to
+        self._over = False
+        self._tries = 0
+
+    @property
+    def model(self) -> type[Any]:
+        """The model of the document."""
+        return self.tracked.model
+
+    def next(self) -> Move | None:
+        """The next move; None when there is nothing left to do.  Blocks."""
+        try:
+            moves = [] if self._over else self.moves()
+        except Exception as error:
+            self.failed(None, error)
+            return None
+        return moves[0] if moves else None
+
+    def moves(self) -> list[Move]:
+        """All that is left to do, as things are.  Blocks.
+
+        Raises `HistoryTooShort` where nobody knows how the document was at the time, and what
+        reading its history raises.
+        """
+        if self._to is not None:
+            return self._back_to(self._to)
+        return _take_back(self.history, self._chosen) if self._chosen else []
+
+    def make(self, unit: Unit, move: Move) -> Write | None:
+        """Make a move within a unit of work; the write, None when it is so already.
+
+        Raises `Moved` when the plan is out of date, `Conflict` for a document that was written
+        round bzz, and what restoring, undoing and deleting raise.
+        """
+        history, model = self.history, self.model
+        head = unit.head(model, history.document_id)
+        if head is None or head.version != move.seen:
+            raise Moved(f"{model.__name__} {history.document_id} is being changed right now.")
+        if move.kind == "undo":
+            plan = plan_undo(unit, history, self.tracked, model, move.version)
+            return None if plan.is_so else carry_out(unit, plan)
+        current = unit.load(model, {"_id": history.document_id})
+        if current is not None and current_version(unit, current) is None:
+            raise Conflict(
+                f"{model.__name__} {history.document_id} was written round bzz since its last "
+                "event; restore it by itself, where that is seen."
+            )
+        if move.kind == "delete":
+            write = load_document(unit, model, {"_id": history.document_id})
+            return None if write is None else delete(unit, write)
+        plan = plan_restore(unit, history, self.tracked, model, move.version)
+        return None if plan.is_so else carry_out(unit, plan)
+
+    def made(self, move: Move, write: Write | None) -> None:
+        """The move was made and committed; `write` is what `make` gave."""
+        self.written += write is not None and write.event is not None
+        self._settle(move)
+
+    def failed(self, move: Move | None, error: Exception) -> None:
+        """The move was not made.  One whose plan was out of date is planned anew, a few times."""
+        self._tries += 1
+        if isinstance(error, Moved) and self._tries < _TRIES:
+            return
+        self.failures.append(Failure(self.model, self.history.document_id, move, error))
+        self._settle(move)
+
+    def _settle(self, move: Move | None) -> None:
+        self._chosen -= self._chosen if move is None else move.covers
+        self._over = move is None or self._to is not None
+
+    def _back_to(self, time: datetime) -> list[Move]:
+        history = self.history
+        last = history.last_version()
+        for event in history.versions(query={"t": {"$lte": time}}, newest_first=True, limit=1):
+            if event.gone:
+                return self._away(last)
+            return [Move("restore", event.version, frozenset(), last)]
+        for event in history.versions(limit=1):
+            if event.operation is Operation.BASELINE:
+                raise HistoryTooShort(event.stream, event.document, since=event.time)
+        return self._away(last)
+
+    def _away(self, last: int) -> list[Move]:
+        gone = not last or self.history.event(last).gone
+        return [] if gone else [Move("delete", 0, frozenset(), last)]
+
+
+_TRIES = 5
+
+
+def _take_back(history: History, chosen: Iterable[int]) -> list[Move]:
+    """The moves that take back chosen events and leave all others.
+
+    What has come to nothing already is left alone.  A stream whose end is all chosen goes back
+    in one move to where it was before; older chosen events are undone one by one, newest first.
+    """
+    wanted = set(chosen)
+    steps = list(history.walk(min(wanted)))
+    nothing = _come_to_nothing(steps)
+    wanted = wanted - nothing - _undone_within(wanted, [step.event for step in steps])
+    tail = _tail(steps, wanted, nothing)
+    last = steps[-1].event.version
+    moves = []
+    if tail:
+        covers = frozenset(step.event.version for step in tail) & wanted
+        moves.extend(_to_before(tail, covers, last))
+        wanted -= covers
+    moves.extend(Move("undo", each, frozenset([each]), last) for each in sorted(wanted)[::-1])
+    return moves
+
+
+def _to_before(tail: Sequence[Folded], covers: frozenset[int], last: int) -> list[Move]:
+    first = tail[0]
+    if first.before is None:
+        return [Move("delete", 0, covers, last)] if tail[-1].after is not None else []
+    if len(tail) == 1:  # said by its own name
+        return [Move("undo", first.event.version, covers, last)]
+    return [Move("restore", first.event.version - 1, covers, last)]
+
+
+def _tail(steps: Sequence[Folded], wanted: set[int], nothing: set[int]) -> Sequence[Folded]:
+    """The end of a stream that holds only chosen events and what has come to nothing."""
+    first = len(steps)
+    for index in range(len(steps) - 1, -1, -1):
+        version = steps[index].event.version
+        if version in wanted:
+            first = index
+        elif version not in nothing:
+            break
+    return steps[first:]
+
+
+def _come_to_nothing(steps: Sequence[Folded]) -> set[int]:
+    """The versions of events that changed nothing in the end.
+
+    Those after which the document came to be as it was before them, and those that were
+    undone, with the undo.
+    """
+    nothing: set[int] = set()
+    earliest: dict[bytes, int] = {}
+    states = [canonical(steps[0].before), *(canonical(step.after) for step in steps)]
+    for index, state in enumerate(states):
+        earliest.setdefault(state, index)
+    end = len(steps)
+    while end > 0:
+        begin = earliest[states[end]]
+        nothing.update(step.event.version for step in steps[begin:end])
+        end = min(begin, end - 1)
+    events = {step.event.version: step.event for step in steps}
+    for undo, target in taken_back(list(events.values())).items():
+        # An undo of single fields leaves the others.
+        if _places(events[undo]) == _places(events[target]):
+            nothing |= {undo, target}
+    return nothing
+
+
+def _places(event: Event) -> set[Path]:
+    return {change.path for change in event.changes}
+
+
+def _undone_within(wanted: set[int], events: Iterable[Event]) -> set[int]:
+    """Chosen events that undo one another: both are there, so neither is to be done again."""
+    pairs = {event.version: event.undo_of for event in events if event.undo_of in wanted}
+    return {each for undo, target in pairs.items() if undo in wanted for each in (undo, target)}
+
+
+class Restoration:
+    """A set of documents to be put back.  `auditor.restoration(…)` gives it.
+
+    `preview` first, then `run`.
+    """
+
+    def __init__(self, auditor: Auditor, selection: Selection, to: datetime | None) -> None:
+        self._auditor = auditor
+        self._selection = selection
+        self._to = to
+
+    def count(self) -> tuple[int, int]:
+        """How many documents are in the set, and how many chosen events they have."""
+        return self._selection.count(self._auditor.store)
+
+    def works(self, *, after: Place | None = None) -> Iterator[tuple[Place, DocumentWork]]:
+        """The work of each document of the set, in the order of their places, behind one."""
+        by_stream = {each.stream: each for each in self._selection.tracked}
+        for chosen in self._selection.documents(self._auditor.store, after=after):
+            tracked = by_stream[chosen.stream]
+            history = History(self._auditor, tracked, chosen.document)
+            yield chosen.place, DocumentWork(history, tracked, chosen, self._to)
+
+    def preview(self, limit: int = 20) -> list[Foreseen]:
+        """What would be done with the first `limit` documents; nothing is written.
+
+        Each move is seen alone, as things are now.
+        """
+        found: list[Foreseen] = []
+        for number, (_, work) in enumerate(self.works(), 1):
+            found.extend(self.foresee(work))
+            if number >= limit:
+                break
+        return found
+
+    def foresee(self, work: DocumentWork) -> list[Foreseen]:
+        """What would be done with one document."""
+        model, document = work.model, work.history.document_id
+        try:
+            moves = work.moves()
+        except Exception as error:
+            return [Foreseen(model, document, None, [], error)]
+        return [self._foresee(work, move) for move in moves]
+
+    def _foresee(self, work: DocumentWork, move: Move) -> Foreseen:
+        try:
+            changes = self._auditor.write(partial(_changes_of, work, move))
+        except Exception as error:
+            return Foreseen(work.model, work.history.document_id, move, [], error)
+        return Foreseen(work.model, work.history.document_id, move, changes)
+
+    def run(
+        self,
+        *,
+        actor: Any = SYSTEM,
+        reason: str | None = None,
+        correlation: str | None = None,
+        after: Place | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Put the documents back, one transaction for each move.
+
+        Args:
+            actor, reason: who does it, and why.
+            correlation: what ties its events together, new by default; with it the whole run
+                can be taken back.
+            after: go on behind this place, that of an earlier report.
+            progress: called with the report after each document.
+
+        Returns the report of this run.  Raises `Unavailable` when the database cannot go on;
+        what was done until then is done, and a second run finishes the rest.
+        """
+        report = Report()
+        who = {"actor": actor, "reason": reason, "correlation": correlation or uuid.uuid4().hex}
+        for place, work in self.works(after=after):
+            self._run_one(work, who)
+            tell(report, place, work)
+            if progress is not None:
+                progress(report)
+        return report
+
+    def _run_one(self, work: DocumentWork, who: dict[str, Any]) -> None:
+        while (move := work.next()) is not None:
+            try:
+                write = self._auditor.write(partial(_make_here, work, move), **who)
+            except Unavailable:
+                raise
+            except Exception as error:
+                work.failed(move, error)
+            else:
+                work.made(move, write)
+
+
+def tell(report: Report, place: Place, work: DocumentWork) -> None:
+    """Add to a report what became of one document."""
+    report.documents += 1
+    report.written += work.written
+    report.unchanged += not work.written and not work.failures
+    report.failures.extend(work.failures)
+    report.place = place
+
+
+def _make_here(work: DocumentWork, move: Move) -> Write | None:
+    return work.make(_unit(), move)
+
+
+def _changes_of(work: DocumentWork, move: Move) -> list[Change]:
+    unit, history, tracked = _unit(), work.history, work.tracked
+    if move.kind == "restore":
+        return plan_restore(unit, history, tracked, work.model, move.version).changes
+    if move.kind == "undo":
+        return plan_undo(unit, history, tracked, work.model, move.version).changes
+    current = unit.load(work.model, {"_id": history.document_id})
+    before = None if current is None else current.before
+    return changes_between(tracked.redaction.strip(before), None)
+
+
+def _unit() -> Unit:
+    unit = current_unit()
+    if unit is None:
+        raise RuntimeError("A set of documents is put back in units of work.")
+    return unit
