@@ -52,6 +52,8 @@ class Plan:
         return f"was there before version {self.intent.undo_of}"
 
 
+_Live: TypeAlias = "tuple[Write | None, State | None]"
+
 Planner: TypeAlias = Callable[
     [Unit, "History", Tracked, Model, int, "list[str] | None"],
     Plan,
@@ -120,9 +122,6 @@ def _read(unit: Unit, history: History, model: Model) -> _Live:
     if current is None or is_first:
         return current, None if current is None else current.before
     return current, unit.find_one(source, query)
-
-
-_Live: TypeAlias = "tuple[Write | None, State | None]"
 
 
 def _plan(intent: Intent, tracked: Tracked, model: Model, live: _Live, state: State) -> Plan:

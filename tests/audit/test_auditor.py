@@ -359,6 +359,20 @@ def test_recording_works_on_mongomock(mock_database):
         assert ["eva"] == [event.actor.id for event in house.events(user)]
 
 
+def test_a_restore_and_an_undo_work_on_mongomock(mock_database):
+    with built() as house:
+        house.track()
+        user = house.make(name="Ana")
+        house.write(lambda: house.User.objects.get(pk=user.pk).modify(age=1))
+        house.write(lambda: house.User.objects.get(pk=user.pk).modify(name="Bea"))
+        history = house.auditor.history(house.User, user.pk)
+
+        assert 4 == history.undo(2)
+        assert ("Bea", None) == (house.User.objects.get().name, house.User.objects.get().age)
+        assert 5 == history.restore(2)
+        assert ("Ana", 1) == (house.User.objects.get().name, house.User.objects.get().age)
+
+
 # What leaks, and does not
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -135,6 +136,18 @@ def test_list_elements_are_found_where_they_are_now(server, ana):
     answer = undo(server, ana, 4)
 
     assert ["c", "a", "b", "d"] == answer.json["tags"]
+
+
+def test_of_two_undos_at_once_one_finds_it_done(house, server, ana):
+    clients = [server.client(), server.client()]
+    with ThreadPoolExecutor(2) as pool:
+        statuses = pool.map(lambda client: undo(client, ana, 2).status, clients)
+    for client in clients:
+        client.close()
+
+    assert [200, 201] == sorted(statuses)
+    assert 4 == len(told(server, ana))
+    check_histories(house.auditor, house.User)
 
 
 # What has no undo ---------------------------------------------------------------------------
