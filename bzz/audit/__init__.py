@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bzz.audit.auditor import Auditor
+from bzz.audit.blaming import Blame
 from bzz.audit.context import from_header
 from bzz.audit.diff import Change
 from bzz.audit.errors import AuditError
@@ -13,6 +14,7 @@ __all__ = [
     "Actor",
     "AuditError",
     "Auditor",
+    "Blame",
     "Change",
     "Context",
     "Event",

@@ -261,6 +261,29 @@ def test_a_document_without_history_is_404(house, server):
     assert (404, True) == (answer.status, "it has no history" in answer.problem["detail"])
 
 
+@pytest.mark.parametrize("below", ["diff", "blame"])
+def test_they_stand_below_a_reference_too(house, server, below):
+    team = house.make(house.Team, name="Blue")
+    user = house.make(name="Ana", team=team)
+    house.write(lambda: house.Team.objects.get().modify(name="Red"))
+    own = server.get(f"/team/{team.pk}/history/{below}/")
+
+    assert 200 == own.status
+    assert own.json == server.get(f"/user/{user.pk}/team/history/{below}/").json
+
+
+@pytest.mark.parametrize("below", ["diff", "blame"])
+def test_who_may_not_see_the_history_is_refused(house, user, below):
+    class Closed(MongoEngineRestHandler):
+        def may(self, action, model, pk):
+            return action != "history"
+
+    with Server(house.routes(Closed)) as server:
+        answer = server.get(f"/user/{user.pk}/history/{below}/")
+
+    assert (403, False) == (answer.status, b"Bea" in answer.body)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_only_reading_is_allowed(server, user, path, method):
     before = stored(user)
