@@ -24,7 +24,8 @@ audit.store audit.tracking audit.snapshots audit.folding audit.recorder audit.pl
 audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audit.bulk
 audit.history audit.selection audit.restoration audit.views
 audit.handlers.arguments audit.handlers.base audit.handlers.events audit.handlers.version
-audit.handlers.compare audit.handlers.blame audit.handlers.restore audit.handlers.across
+audit.handlers.compare audit.handlers.blame audit.handlers.restore audit.handlers.replay
+audit.handlers.across
 audit.handlers.routing audit.auditor
 """.split()  # noqa: SIM905 - read in lines
 

@@ -14,6 +14,7 @@ from bzz.audit.handlers.base import HistoryHandler
 from bzz.audit.handlers.blame import BlameHandler
 from bzz.audit.handlers.compare import CompareHandler
 from bzz.audit.handlers.events import EventsHandler
+from bzz.audit.handlers.replay import ReplayHandler
 from bzz.audit.handlers.restore import RestoreHandler, UndoHandler
 from bzz.audit.handlers.version import VersionHandler
 from bzz.errors import NotFound
@@ -33,6 +34,7 @@ _HANDLERS = (
     BlameHandler,
     RestoreHandler,
     UndoHandler,
+    ReplayHandler,
     HistoryHandler,
 )
 """In the order in which a path is tried; the last takes what is left, and answers 404."""
