@@ -2,10 +2,10 @@
 
 Knows the errors of bzz, Tornado and MongoEngine; writes no response.
 
-The `type` of a problem is `TYPE_ROOT` and its slug: an address in the documentation that
-stays the same from release to release.  Clients should compare it as a whole.  A status that
-an application raises with `tornado.web.HTTPError` has the slug of its standard phrase
-(`forbidden`), or `status-<number>` when it has none.
+The `type` of a problem is the address of its page in the documentation, which stays the same
+from release to release.  Clients should compare it as a whole.  A status that an application
+raises with `tornado.web.HTTPError` has the slug of its standard phrase (`forbidden`), or
+`status-<number>` when it has none.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ from bzz.jsontext import dumps
 from bzz.signals import failed_receiver
 from bzz.silence import is_silence
 
-__all__ = ["PROBLEM_JSON", "TYPE_ROOT", "Problem", "problem_for"]
+__all__ = ["KINDS", "PROBLEM_JSON", "Kind", "Problem", "problem_for", "type_of"]
 
 PROBLEM_JSON = "application/problem+json"
 """The media type of a problem's JSON."""
 
-TYPE_ROOT = "https://bzz.readthedocs.io/page/problems.html#"
-"""What every problem type starts with; the slug follows."""
+_PAGES = "https://bzz.readthedocs.io/page/problems/"
 
 Names = Callable[[Sequence[str]], Sequence[Any]]
 
@@ -61,7 +60,7 @@ class Problem:
     @property
     def type(self) -> str:
         """The URI of the kind of problem."""
-        return TYPE_ROOT + self.slug
+        return type_of(self.slug)
 
     def members(self) -> dict[str, Any]:
         """The problem as plain JSON-ready values; what is not there is left out."""
@@ -77,6 +76,11 @@ class Problem:
     def to_json(self) -> bytes:
         """The problem as the body of an answer."""
         return dumps(self.members())
+
+
+def type_of(slug: str) -> str:
+    """The URI of a kind of problem."""
+    return f"{_PAGES}{slug}.html"
 
 
 def problem_for(error: BaseException, *, names: Names | None = None) -> Problem:
@@ -106,51 +110,63 @@ def problem_for(error: BaseException, *, names: Names | None = None) -> Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
+    """A kind of problem: its status, its short name, and its title."""
+
     status: int
     slug: str
     title: str
 
 
-_INVALID = _Kind(422, "invalid-input", "The content is not valid")
+_INVALID = Kind(422, "invalid-input", "The content is not valid")
 
-_KINDS: Mapping[type[BaseException], _Kind] = {
-    errors.BadRequest: _Kind(400, "bad-request", "The request cannot be understood"),
-    errors.Refused: _Kind(403, "refused", "Refused"),
-    errors.NotFound: _Kind(404, "not-found", "Not found"),
-    errors.Conflict: _Kind(409, "conflict", "In conflict with what is stored"),
-    errors.PatchConflict: _Kind(409, "patch-conflict", "The patch does not apply"),
-    errors.Overtaken: _Kind(409, "overtaken", "Changed again since"),
-    errors.Gone: _Kind(410, "gone", "Deleted"),
-    errors.PreconditionFailed: _Kind(412, "precondition-failed", "Changed in the meantime"),
-    errors.TooLarge: _Kind(413, "too-large", "Too large"),
-    errors.UnsupportedMedia: _Kind(415, "unsupported-media-type", "Format not supported"),
+_KINDS: Mapping[type[BaseException], Kind] = {
+    errors.BadRequest: Kind(400, "bad-request", "The request cannot be understood"),
+    errors.Refused: Kind(403, "refused", "Refused"),
+    errors.NotFound: Kind(404, "not-found", "Not found"),
+    errors.Conflict: Kind(409, "conflict", "In conflict with what is stored"),
+    errors.PatchConflict: Kind(409, "patch-conflict", "The patch does not apply"),
+    errors.Overtaken: Kind(409, "overtaken", "Changed again since"),
+    errors.Gone: Kind(410, "gone", "Deleted"),
+    errors.PreconditionFailed: Kind(412, "precondition-failed", "Changed in the meantime"),
+    errors.TooLarge: Kind(413, "too-large", "Too large"),
+    errors.UnsupportedMedia: Kind(415, "unsupported-media-type", "Format not supported"),
     errors.InvalidInput: _INVALID,
-    errors.PreconditionRequired: _Kind(428, "precondition-required", "If-Match is required"),
-    errors.Unreadable: _Kind(500, "unreadable", "The stored document cannot be loaded"),
-    errors.SetupError: _Kind(500, "setup", "The server is not set up for this"),
-    errors.Unrecorded: _Kind(500, "unrecorded", "The write could not be recorded"),
-    errors.Unavailable: _Kind(503, "unavailable", "Not available now"),
-    errors.SlowReceiver: _Kind(503, "slow-receiver", "A receiver took too long"),
-    errors.Undecided: _Kind(503, "undecided", "The outcome is not known"),
+    errors.PreconditionRequired: Kind(428, "precondition-required", "If-Match is required"),
+    errors.Unreadable: Kind(500, "unreadable", "The stored document cannot be loaded"),
+    errors.SetupError: Kind(500, "setup", "The server is not set up for this"),
+    errors.Unrecorded: Kind(500, "unrecorded", "The write could not be recorded"),
+    errors.Unavailable: Kind(503, "unavailable", "Not available now"),
+    errors.SlowReceiver: Kind(503, "slow-receiver", "A receiver took too long"),
+    errors.Undecided: Kind(503, "undecided", "The outcome is not known"),
 }
 """The nearest class of an error's own ancestry counts."""
 
-_NOT_UNIQUE = _Kind(409, "not-unique", "A unique value is taken")
-_REFERRED_TO = _Kind(409, "referred-to", "Other documents refer to this one")
+_NOT_UNIQUE = Kind(409, "not-unique", "A unique value is taken")
+_REFERRED_TO = Kind(409, "referred-to", "Other documents refer to this one")
 
 _DENIED = re.compile(r"Could not delete document \((?P<field>\S+) refers to it\)")
 
-_INTERNAL = Problem(
-    status=500,
-    slug="internal-server-error",
-    title="Internal Server Error",
-    detail="The server failed; its log says why.",
+_FAILED = Kind(500, "internal-server-error", "Internal Server Error")
+
+_OF_TORNADO = (
+    Kind(401, "unauthorized", "Unauthorized"),
+    Kind(403, "forbidden", "Forbidden"),
+    Kind(405, "method-not-allowed", "Method Not Allowed"),
 )
+"""What `HTTPError` is raised with by the handlers, and by an application's usual hooks."""
+
+KINDS: Mapping[str, Kind] = {
+    each.slug: each for each in (*_KINDS.values(), _NOT_UNIQUE, _REFERRED_TO, _FAILED, *_OF_TORNADO)
+}
+"""The kinds of problems that bzz answers with, by their short names; each has a page."""
 
 
-def _problem(kind: _Kind, detail: str | None, **more: Any) -> Problem:
+def _problem(kind: Kind, detail: str | None, **more: Any) -> Problem:
     return Problem(status=kind.status, slug=kind.slug, title=kind.title, detail=detail, **more)
+
+
+_INTERNAL = _problem(_FAILED, "The server failed; its log says why.")
 
 
 def _of_status(error: HTTPError) -> Problem:
@@ -160,9 +176,8 @@ def _of_status(error: HTTPError) -> Problem:
         slug = re.sub("[^a-z]+", "-", title.lower().replace("'", "")).strip("-")
     except ValueError:
         title, slug = f"Status {status}", f"status-{status}"
-    return Problem(
-        status=status, slug=slug, title=title, detail=error.reason, headers=_headers_of(status)
-    )
+    kind = KINDS.get(slug, Kind(status, slug, title))
+    return _problem(kind, error.reason, headers=_headers_of(status))
 
 
 def _of_bzz(error: errors.BzzError) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,10 @@ from tornado.web import HTTPError
 from bzz import errors
 from bzz.errors import FieldError
 from bzz.offload import DeadlineExceeded
-from bzz.problems import PROBLEM_JSON, TYPE_ROOT, Problem, problem_for
+from bzz.problems import KINDS, PROBLEM_JSON, Problem, problem_for, type_of
 from bzz.signals import post_create_instance, send_atomic
+
+PAGES = Path(__file__).parent.parent / "docs" / "problems"
 
 FAULTS = [FieldError("/age", "Not a number."), FieldError("", "Too many members.")]
 
@@ -61,7 +64,7 @@ KNOWN = [
 def test_an_error_of_bzz_has_its_status_its_type_and_its_sentence(error, status, slug):
     problem = problem_for(error)
 
-    assert (status, TYPE_ROOT + slug, "No.") == (problem.status, problem.type, problem.detail)
+    assert (status, type_of(slug), "No.") == (problem.status, problem.type, problem.detail)
 
 
 def test_every_error_of_bzz_is_in_the_table_above():
@@ -74,12 +77,41 @@ def test_every_error_of_bzz_is_in_the_table_above():
     assert classes - {"BzzError"} == {type(error).__name__ for error, _, _ in KNOWN} & classes
 
 
-@pytest.mark.parametrize("error", [error for error, _, _ in KNOWN], ids=lambda e: type(e).__name__)
-def test_the_address_of_a_type_leads_to_its_section(error):
-    page = Path(__file__).parent.parent / "docs" / "problems.rst"
-    problem = problem_for(error)
+def test_every_error_of_bzz_has_a_kind_of_problem_that_is_known():
+    assert {slug for _, _, slug in KNOWN} <= set(KINDS)
 
-    assert f".. _{problem.slug}:\n\n{problem.slug} ({problem.status})\n" in page.read_text()
+
+def test_every_kind_of_problem_has_a_page_and_every_page_a_kind():
+    assert sorted(KINDS) == sorted(each.stem for each in PAGES.glob("*.rst"))
+
+
+def test_the_index_of_the_pages_names_them_all():
+    listed = re.findall(r"^   problems/(\S+)$", PAGES.with_suffix(".rst").read_text(), re.MULTILINE)
+
+    assert sorted(KINDS) == sorted(listed)
+
+
+@pytest.mark.parametrize("slug", sorted(KINDS))
+def test_the_page_of_a_problem_says_when_it_comes_and_what_to_do(slug):
+    page = (PAGES / f"{slug}.rst").read_text()
+
+    assert page.startswith(f"{slug} ({KINDS[slug].status})\n===")
+    assert ["When", "What to do", "Example"] == re.findall(r"^(.+)\n-{3,}$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize("slug", sorted(KINDS))
+def test_the_example_on_the_page_of_a_problem_is_one(slug):
+    text = (PAGES / f"{slug}.rst").read_text().partition(".. code-block:: json\n")[2]
+    shown, kind = json.loads(text), KINDS[slug]
+
+    assert [type_of(slug), kind.title, kind.status] == list(shown.values())[:3]
+    assert set(shown) <= {"type", "title", "status", "detail", "errors", "version", "conflicts"}
+
+
+def test_the_slugs_of_tornados_errors_are_those_of_their_standard_phrases():
+    assert {"unauthorized", "forbidden", "method-not-allowed"} == {
+        problem_for(HTTPError(status)).slug for status in (401, 403, 405)
+    }
 
 
 def test_an_error_that_is_derived_from_a_known_one_is_answered_as_that():
@@ -341,7 +373,7 @@ def test_a_problem_as_json():
 
     assert "application/problem+json" == PROBLEM_JSON
     assert {
-        "type": "https://bzz.readthedocs.io/page/problems.html#invalid-input",
+        "type": "https://bzz.readthedocs.io/page/problems/invalid-input.html",
         "title": "The content is not valid",
         "status": 422,
         "detail": "Not a number.",
@@ -353,7 +385,7 @@ def test_further_members_stand_beside_the_others_and_what_is_not_there_is_left_o
     problem = Problem(status=410, slug="gone", title="Deleted", extra={"version": 3})
 
     assert {
-        "type": TYPE_ROOT + "gone",
+        "type": type_of("gone"),
         "title": "Deleted",
         "status": 410,
         "version": 3,
