@@ -149,6 +149,22 @@ def _declares(schema: Schema, names: tuple[str, ...]) -> bool:
     return names[-1] in schema_of(owner.document_type).fields
 
 
+def operators_of(target: Target) -> list[str]:
+    """The operators that a condition on a target may have, equality (`EQUALS`) first."""
+    return [each for each in (EQUALS, *OPERATORS) if _has_operator(target, each)]
+
+
+def _has_operator(target: Target, operator: str) -> bool:
+    referenced = target.item if isinstance(target.item, REFERENCES) else None
+    if referenced is not None and operator in ORDERS and not _by_key(referenced):
+        return False
+    try:
+        _check_operator(target, operator)
+    except BadRequest:
+        return False
+    return True
+
+
 def _check_operator(target: Target, operator: str) -> None:
     if operator == "exists" or target.untyped:
         return
@@ -195,7 +211,7 @@ def _reference_filter(target: Target, path: str, operator: str, texts: list[str]
         raise BadRequest(f"{target.label}: {error}") from error
     if isinstance(field, CachedReferenceField):
         path = f"{path}._id"
-    if referenced.id_field == referenced.pk:
+    if _by_key(field):
         values = tuple((stored_reference(field, id_),) for id_ in ids)
         return Filter(path=path, operator=operator, values=values)
     if operator in ORDERS:
@@ -207,6 +223,12 @@ def _reference_filter(target: Target, path: str, operator: str, texts: list[str]
         references=field.document_type,
         field=field,
     )
+
+
+def _by_key(field: Field) -> bool:
+    """Whether URLs show what a reference field holds, the primary key of the referenced."""
+    referenced = schema_of(field.document_type)
+    return referenced.id_field == referenced.pk
 
 
 def stored_reference(field: Field, pk: Any) -> Any:

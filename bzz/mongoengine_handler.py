@@ -38,6 +38,8 @@ from bzz.jsontext import dumps
 from bzz.listing import Links, Page, links
 from bzz.listing import run as run_list
 from bzz.offload import shared_offload
+from bzz.openapi.book import Book, Json
+from bzz.openapi.resources import paths_of
 from bzz.preconditions import etag, none_match, parse_if_match, read_if_match, require
 from bzz.problems import PROBLEM_JSON, Problem, problem_for
 from bzz.query import ListQuery, parse_list_query, project
@@ -160,6 +162,15 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
     def initialize(self, resource: Resource) -> None:
         """Called by Tornado for each request with what `routes_for` has put into the route."""
         self.resource = resource
+
+    @classmethod
+    def describe(cls, book: Book, resource: Resource) -> dict[str, Json]:
+        """The paths that the class serves for a resource, as OpenAPI path items.
+
+        Called by `openapi_route`, with what `routes_for` has put into the route; what paths
+        share goes into `book`.  A class that serves other paths than this one says so here.
+        """
+        return paths_of(resource, book)
 
     # Hooks -----------------------------------------------------------------------------
 

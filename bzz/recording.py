@@ -56,6 +56,9 @@ class Recorder(Protocol):
         `reason` is one given in a body, which wins over that of a header.
         """
 
+    def headers(self) -> Mapping[str, str]:
+        """The header fields that `describe` reads from a request, each with a sentence."""
+
     def hidden(self, model: Model) -> Hidden:
         """The stored paths of `model` whose values must not leave the database."""
 

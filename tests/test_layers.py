@@ -17,16 +17,19 @@ signals body patching preconditions routes problems paths negotiation
 references decoding codec filters query keyset assignment
 recording deferral source unit capture driver updates settling transactions sessions connection
 member attempt commit_lane
-resource targets actions documents listing work mongoengine_handler
+resource targets actions documents listing work
+openapi.book openapi.values openapi.models openapi.forms openapi.parameters openapi.places
+openapi.answers openapi.operations openapi.bodies openapi.resources openapi.route
+mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay audit.upcasting
 audit.carrying audit.standing audit.undoing audit.blaming audit.comparing audit.trail
 audit.store audit.tracking audit.snapshots audit.folding audit.recorder audit.planning
 audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audit.bulk
 audit.history audit.selection audit.restoration audit.views
-audit.handlers.arguments audit.handlers.base audit.handlers.events audit.handlers.version
-audit.handlers.compare audit.handlers.blame audit.handlers.restore audit.handlers.replay
-audit.handlers.across
-audit.handlers.routing audit.auditor
+audit.handlers.describing audit.handlers.arguments audit.handlers.base audit.handlers.events
+audit.handlers.version audit.handlers.compare audit.handlers.blame audit.handlers.restore
+audit.handlers.replay audit.handlers.across audit.handlers.routing
+audit.auditor
 """.split()  # noqa: SIM905 - read in lines
 
 CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {
@@ -41,7 +44,7 @@ CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.
 """The audit's core: the standard library, itself, `bson` and the leaf `bzz.values`."""
 
 HOMES = {
-    "tornado": {"mongoengine_handler", "routes", "problems", "audit.handlers"},
+    "tornado": {"mongoengine_handler", "openapi.route", "routes", "problems", "audit.handlers"},
     "blinker": {"signals"},
     "jsonpatch": {"patching"},
     "msgspec": {"jsontext"},

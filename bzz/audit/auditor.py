@@ -17,6 +17,7 @@ from bzz.audit.adopting import BATCH as ADOPTED_AT_ONCE
 from bzz.audit.adopting import Adoption, adopt_all
 from bzz.audit.bulk import delete_all, insert_all, update_all
 from bzz.audit.context import (
+    CONTEXT_HEADERS,
     actor_from,
     checked_correlation,
     checked_reason,
@@ -502,6 +503,10 @@ class Auditor:
             correlation=correlation,
             request=Request(request.method, path_text(request.path), request.remote_ip),
         )
+
+    def headers(self) -> Mapping[str, str]:
+        """The header fields of a request that say why it writes, and in the course of what."""
+        return CONTEXT_HEADERS
 
     def hidden(self, model: Model) -> Hidden:
         """The stored paths of a model that are excluded or masked."""

@@ -22,6 +22,12 @@ LONGEST_REASON = 4096
 """Characters; a reason is a sentence or a page, never a file."""
 LONGEST_CORRELATION = 256
 
+CONTEXT_HEADERS: Mapping[str, str] = {
+    REASON_HEADER: "Why this is written; kept in the history. UTF-8, or percent-encoded.",
+    "X-Correlation-Id": "Ties the writes of several requests together in the history.",
+}
+"""The header fields that say why a request writes, and in the course of what."""
+
 # W3C Trace Context: version (never ff), trace id and parent id (neither all zeros), flags; later
 # versions may have more behind.
 _TRACEPARENT = re.compile(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote
 
 from tornado.web import HTTPError
 
@@ -19,10 +21,15 @@ from bzz.audit.errors import (
     UndoConflict,
     UnknownVersion,
 )
+from bzz.audit.handlers.describing import VERSION
 from bzz.audit.history import History
 from bzz.documents import is_open
 from bzz.errors import Conflict, Gone, NotFound, Overtaken
 from bzz.mongoengine_handler import MongoEngineRestHandler
+from bzz.openapi.book import Book, Json
+from bzz.openapi.places import Place, places_of
+from bzz.recording import recorder_of
+from bzz.resource import Resource
 from bzz.targets import Step, Target, parse_target, segments_of
 from bzz.unit import Unit
 from bzz.work import Worker, document_key
@@ -39,14 +46,38 @@ CHECKED = "private, no-cache"
 class HistoryHandler(MongoEngineRestHandler):
     """What stands below a document's history; by itself it takes what is not there.
 
-    A subclass says what stands `below` the history's segment (a pattern) and which `methods`
-    it has, and implements these.  `path` is the pattern of the whole path.
+    A subclass says what stands `below` the history's segment (a pattern, and the same as the
+    `template` of OpenAPI) and which `methods` it has, implements these, and says what
+    `operations` they are.  `path` is the pattern of the whole path; `nested` that it leads to
+    the document through another one.
     """
 
     auditor: Auditor
     path: ClassVar[re.Pattern[str]]
+    nested: ClassVar[bool] = False
     below: ClassVar[str] = "(?:/.*)?"
+    template: ClassVar[str] = ""
     methods: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def describe(cls, book: Book, resource: Resource) -> dict[str, Json]:
+        """The paths of the route, as OpenAPI path items."""
+        found = {}
+        for place in places_of(resource, book):
+            kept = recorder_of(place.schema.model) is cls.auditor
+            if not kept or place.is_list or place.embedded or place.nested != cls.nested:
+                continue
+            path = f"{place.path}{quote(cls.auditor.segment(), safe='')}/{cls.template}"
+            ids = [*place.ids, *([VERSION] if "{version}" in path else [])]
+            operations = cls.operations(book, resource, replace(place, path=path))
+            if operations:
+                found[path] = {"parameters": ids, **operations}
+        return found
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """The operations at a history, or below it, by their methods, for OpenAPI."""
+        return {}
 
     async def get(self, *_: str) -> None:
         """Not here, unless a subclass says so."""

@@ -11,10 +11,17 @@ from bzz.audit.events import Event
 from bzz.audit.folding import Step
 from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked, field_path, field_query, may_have
 from bzz.audit.handlers.base import CHECKED, HistoryHandler, answered
+from bzz.audit.handlers.describing import EVENT_PARAMETERS, event
 from bzz.audit.history import History
 from bzz.audit.views import show_event
 from bzz.errors import BadRequest
+from bzz.openapi import answers
+from bzz.openapi.book import Book, Json
+from bzz.openapi.operations import missing, operation
+from bzz.openapi.parameters import if_none_match, limit
+from bzz.openapi.places import Place
 from bzz.preconditions import etag, none_match
+from bzz.resource import Resource
 from bzz.schema import Schema
 from bzz.targets import Target
 from bzz.work import show_state
@@ -25,6 +32,25 @@ class EventsHandler(HistoryHandler):
 
     below = ""
     methods = ("GET", "HEAD")
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """The events, for OpenAPI."""
+        fields = answers.headers(book, "Link", always=["ETag", "Cache-Control"])
+        page = answers.page_of(event(book))
+        found = operation(
+            book,
+            book.operation_id("list", place.path),
+            f"List the events of a {place.schema.model.__name__}",
+            tag=resource.name,
+            asked=[limit(book), *EVENT_PARAMETERS, if_none_match(book)],
+            answers={
+                "200": answers.success("A page of events.", page, fields),
+                "304": answers.not_modified(book),
+            },
+            failures=missing(resource) if place.nested else ["not-found"],
+        )
+        return {"get": found}
 
     async def get(self, *_: str) -> None:
         """The events that the query string asks for, and where the next ones are."""

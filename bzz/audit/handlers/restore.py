@@ -9,12 +9,16 @@ from bzz.actions import reading
 from bzz.audit.context import checked_reason
 from bzz.audit.errors import ContextError
 from bzz.audit.handlers.base import HistoryHandler, answered
+from bzz.audit.handlers.describing import ordered
 from bzz.audit.planning import Plan, Planner, plan_restore, plan_undo
 from bzz.audit.restoring import carry_out
 from bzz.audit.views import show_changes
 from bzz.documents import instantiate
 from bzz.errors import FieldError, InvalidInput
+from bzz.openapi.book import Book, Json
+from bzz.openapi.places import Place
 from bzz.preconditions import etag, read_if_match, require
+from bzz.resource import Resource
 from bzz.signals import ask, pre_create_instance, pre_get_instance, pre_update_instance
 from bzz.source import Source
 from bzz.targets import Step, Target
@@ -26,6 +30,7 @@ class RestoreHandler(HistoryHandler):
     """Makes a version the newest one."""
 
     below = "/([1-9][0-9]{0,8})/restore"
+    template = "{version}/restore/"
     methods = ("POST",)
     what: ClassVar[str] = "A restore"
     """The order, as messages name it."""
@@ -33,6 +38,12 @@ class RestoreHandler(HistoryHandler):
     def planner(self) -> Planner:
         """What finds out what the order comes to."""
         return plan_restore
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """The restore, for OpenAPI."""
+        what = f"Make a version of a {place.schema.model.__name__} the newest one"
+        return {"post": ordered(book, resource, place, "restore", what)}
 
     async def post(self, *_: str) -> None:
         """Do it, or with `dry_run` say what it would change."""

@@ -55,10 +55,11 @@ def routes_for_history(
     for each in _HANDLERS:
         for document in ("[^/]+", "[^/]+/.+?"):
             pattern = rf"{root}/({document})/{segment}{each.below}/?"
-            own = {"auditor": auditor, "path": re.compile(f"{pattern}$")}
+            nested = document != "[^/]+"
+            own = {"auditor": auditor, "path": re.compile(f"{pattern}$"), "nested": nested}
             serving = type(f"{handler.__name__}{each.__name__}", (each, handler), own)
             route = Route(pattern, serving, {"resource": resource})
-            if document != "[^/]+":
+            if nested:
                 route.matcher = _Referenced(route, resource, auditor)
             routes.append(route)
     return routes

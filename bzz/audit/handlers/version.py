@@ -8,9 +8,18 @@ from tornado.httputil import format_timestamp
 
 from bzz.audit.events import Event
 from bzz.audit.handlers.base import CHECKED, FOR_EVER, HistoryHandler, answered
+from bzz.audit.handlers.describing import event as event_shape
 from bzz.audit.views import show_event
 from bzz.errors import BadRequest
+from bzz.openapi import answers
+from bzz.openapi.book import Book, Json
+from bzz.openapi.models import Use, documents
+from bzz.openapi.operations import operation
+from bzz.openapi.parameters import if_none_match, query
+from bzz.openapi.places import Place
+from bzz.openapi.values import either
 from bzz.preconditions import etag, none_match
+from bzz.resource import Resource
 from bzz.targets import Target
 from bzz.work import show_state
 
@@ -19,7 +28,33 @@ class VersionHandler(HistoryHandler):
     """One version of a document."""
 
     below = "/([1-9][0-9]{0,8})"
+    template = "{version}/"
     methods = ("GET", "HEAD")
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """The version, for OpenAPI."""
+        model = place.schema.model
+        told = "As it was stored, where today's model cannot load it."
+        stored = {"type": "object", "description": told}
+        shown = either([documents(book, model, Use.SHOWN), event_shape(book), stored])
+        fields = answers.headers(book, "ETag", always=["Memento-Datetime", "Link", "Cache-Control"])
+        found = operation(
+            book,
+            book.operation_id("read", place.path) + "Version",
+            f"Read a {model.__name__} as it was after an event, or the event",
+            tag=resource.name,
+            asked=[
+                query("view", {"enum": ["document", "event"], "default": "document"}),
+                if_none_match(book),
+            ],
+            answers={
+                "200": answers.success("The version.", shown, fields),
+                "304": answers.not_modified(book),
+            },
+            failures=["not-found", "gone", "conflict"],
+        )
+        return {"get": found}
 
     async def get(self, *_: str) -> None:
         """The document after the event, or with `view=event` the event itself."""

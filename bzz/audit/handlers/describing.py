@@ -1,0 +1,157 @@
+"""Edge: what the history routes have in common in OpenAPI: events, changes, parameters."""
+
+from __future__ import annotations
+
+from bzz.audit.events import Operation
+from bzz.openapi import answers, bodies
+from bzz.openapi.book import Book, Json
+from bzz.openapi.models import Use, documents
+from bzz.openapi.operations import operation, unmet, writing
+from bzz.openapi.parameters import query
+from bzz.openapi.places import Place
+from bzz.openapi.values import DATE_TIME, either, nullable
+from bzz.resource import Resource
+
+VERSION: Json = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "The number of an event: the state after it.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+}
+
+_TEXT: Json = {"type": "string"}
+_NUMBER: Json = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+_OPERATIONS: Json = {"enum": [each.value for each in Operation]}
+_POINTER: Json = {
+    "type": "string",
+    "format": "json-pointer",
+    "description": "A JSON Pointer of field names.",
+}
+
+
+def event(book: Book) -> Json:
+    """An event, as the API shows it."""
+    return book.schema("Event", "Event", lambda: _event(book))
+
+
+def _event(book: Book) -> Json:
+    members: Json = {
+        "id": _TEXT,
+        "model": _TEXT,
+        "document": {"type": "string", "description": "The id of the document."},
+        "version": {**_NUMBER, "minimum": 1},
+        "operation": _OPERATIONS,
+        "time": DATE_TIME,
+        "actor": actor(book),
+        "reason": nullable(_TEXT),
+        "correlation": nullable(_TEXT),
+        "request": nullable(_closed({"method": _TEXT, "path": _TEXT, "address": nullable(_TEXT)})),
+        "changes": changes(book),
+        "restored_from": nullable(_NUMBER),
+        "undo_of": nullable(_NUMBER),
+        "position": nullable(_NUMBER),
+    }
+    return _closed(members)
+
+
+def actor(book: Book) -> Json:
+    """Who did it."""
+    return book.schema("Actor", "Actor", lambda: _closed({"kind": _TEXT, "id": nullable(_TEXT)}))
+
+
+def changes(book: Book) -> Json:
+    """A list of changes, which apply in order."""
+    return {"type": "array", "items": book.schema("Change", "Change", lambda: _CHANGE)}
+
+
+_CHANGE: Json = {
+    "type": "object",
+    "description": (
+        "A change of a value. Without `from` the member was not there, or the element was "
+        "inserted; without `to` it was removed. Of a masked value only that it changed is told."
+    ),
+    "properties": {"path": _POINTER, "from": {}, "to": {}, "masked": {"const": True}},
+    "required": ["path"],
+    "additionalProperties": False,
+}
+
+
+def _closed(members: Json) -> Json:
+    return {
+        "type": "object",
+        "properties": members,
+        "required": list(members),
+        "additionalProperties": False,
+    }
+
+
+EVENT_PARAMETERS: tuple[Json, ...] = (
+    query("before", _NUMBER, "Events before this version."),
+    query("after", _NUMBER, "Events after this version."),
+    query("order", {"enum": ["asc", "desc"], "default": "desc"}, "The newest come first: desc."),
+    query("since", DATE_TIME, "Events from this time on."),
+    query("until", DATE_TIME, "Events until this time, and at it."),
+    query(
+        "operation",
+        {"type": "array", "items": _OPERATIONS, "minItems": 1},
+        "Events of these operations.",
+        style="form",
+        explode=False,
+    ),
+    query("actor", _TEXT, "Events of an actor: `<id>` or `<kind>:<id>`."),
+    query(
+        "field",
+        {"type": "string", "minLength": 1},
+        "Events that changed this field (a name or a JSON Pointer), or what is below or above it.",
+    ),
+)
+"""The parameters of a list of events, but `limit`."""
+
+ORDER: Json = {
+    "type": "object",
+    "properties": {
+        "reason": {
+            "type": ["string", "null"],
+            "maxLength": 4096,
+            "description": "Why; goes before that of the header.",
+        },
+        "fields": {
+            "type": ["array", "null"],
+            "items": _TEXT,
+            "minItems": 1,
+            "description": "Only these fields: names or JSON Pointers.",
+        },
+        "dry_run": {"type": ["boolean", "null"], "description": "Only say what would change."},
+    },
+    "additionalProperties": False,
+}
+"""The body of a restore."""
+
+
+def ordered(book: Book, resource: Resource, place: Place, verb: str, summary: str) -> Json:
+    """The operation that brings back something of the past: a restore or an undo."""
+    shown = documents(book, place.schema.model, Use.SHOWN)
+    plan = {"type": "object", "properties": {"changes": changes(book)}, "required": ["changes"]}
+    created = answers.headers(book, "ETag", always=["Location"])
+    unchanged = answers.headers(book, "ETag")
+    return operation(
+        book,
+        book.operation_id(verb, place.path.removesuffix(f"{verb}/")),
+        summary,
+        tag=resource.name,
+        asked=writing(book, resource),
+        answers={
+            "201": answers.success("It has a new version.", shown, created),
+            "200": answers.success(
+                "It was so already; or, of a dry run, what would change.",
+                either([shown, plan]),
+                unchanged,
+            ),
+        },
+        failures=[
+            *(*answers.SENDING, *answers.WRITING, *unmet(resource)),
+            *("not-found", "gone", "not-unique", "referred-to", "unreadable"),
+        ],
+        body=bodies.order(ORDER),
+    )
