@@ -47,6 +47,8 @@ setup(
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "hypothesis>=6.100,<7",
+            "openapi-spec-validator>=0.7,<0.10",
+            "schemathesis>=4.1,<5",
             "coverage>=7.10,<8",
             "mypy>=1.11,<3",
             "ruff>=0.6,<1",

@@ -10,7 +10,7 @@ from typing import Any
 
 import tornado.web
 
-from bzz import MongoEngineRestHandler, flatten
+from bzz import MongoEngineRestHandler, __version__, flatten, openapi_route
 from bzz.audit import Auditor
 from bzz.demo.models import MODELS, Order, Person, Team
 from bzz.demo.seed import STORIES
@@ -70,5 +70,8 @@ def make_auditor(clock: Callable[[], datetime]) -> Auditor:
 def make_application(auditor: Auditor) -> tornado.web.Application:
     """All that the demo serves."""
     routes = flatten(Handler.routes_for("mongoengine", each, audit=auditor) for each in MODELS)
+    description = openapi_route(routes, title="The bzz demo", version=__version__)
     index = (r"/", Index, {"auditor": auditor})
-    return tornado.web.Application([*routes, index], template_path=str(Path(__file__).parent))
+    return tornado.web.Application(
+        [*routes, description, index], template_path=str(Path(__file__).parent)
+    )
