@@ -23,13 +23,15 @@ WRITING = ("conflict", "unrecorded", "slow-receiver", "undecided")
 
 # Header fields
 
+_TAG: Json = {"pattern": '^"(0|[1-9][0-9]*)(-[a-z]+)?"$', "examples": ['"7"']}
 _HEADERS: Mapping[str, tuple[str, Json]] = {
-    "ETag": ("The version of the document, as a strong tag.", {"pattern": '^"(0|[1-9][0-9]*)"$'}),
+    "ETag": ("The version of the document, as a strong tag.", _TAG),
     "Last-Modified": ("When the last event of the document was.", {}),
     "Location": ("Where it is now.", {"format": "uri-reference"}),
     "X-Created-Id": ("The id of what was created, percent-encoded.", {"minLength": 1}),
     "Link": ("The way on (RFC 8288): pages of a list, versions of a document.", {}),
     "Memento-Datetime": ("When the state that is shown came to be (RFC 7089).", {}),
+    "Vary": ("The header fields of the request that decide the format.", {}),
     "Cache-Control": ("How long it may be kept (RFC 9111).", {}),
     "Retry-After": ("Seconds after which to try again.", {"pattern": "^[0-9]+$"}),
     "Accept": ("The formats that are read here.", {}),
@@ -149,6 +151,18 @@ _PROBLEM: Json = {
             },
         },
         "version": {"type": "integer", "description": "The version that decided, of a document."},
+        "conflicts": {
+            "type": "array",
+            "description": "The paths that were changed again, and the versions that did it.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "path": {"type": "string", "format": "json-pointer"},
+                    "version": {"type": ["integer", "null"]},
+                },
+                "required": ["path", "version"],
+            },
+        },
     },
     "required": ["type", "title", "status"],
 }

@@ -28,8 +28,13 @@ def changes(book: Book, place: Place) -> Json:
 def patch(book: Book, place: Place) -> Json:
     """What a PATCH sends."""
     merge = documents(book, place.schema.model, Use.PATCH)
-    operations = book.schema("JsonPatch", "JsonPatch", lambda: _JSON_PATCH)
-    return _body({MERGE_PATCH: merge, JSON: merge, JSON_PATCH: operations}, required=True)
+    content = {MERGE_PATCH: merge, JSON: merge, JSON_PATCH: json_patch(book)}
+    return _body(content, required=True)
+
+
+def json_patch(book: Book) -> Json:
+    """A JSON Patch (RFC 6902)."""
+    return book.schema("JsonPatch", "JsonPatch", lambda: _JSON_PATCH)
 
 
 def order(shape: Json) -> Json:
@@ -72,7 +77,7 @@ _JSON_PATCH: Json = {
         "anyOf": [
             _operation("add", "replace", "test", value={}),
             _operation("remove"),
-            {**_operation("move", "copy", **{"from": _POINTER})},
+            _operation("move", "copy", **{"from": _POINTER}),
         ]
     },
 }

@@ -113,6 +113,9 @@ def test_each_kind_of_problem_but_a_wrong_method_is_in_the_description(audited):
         ("/person/{id}/history/", "get"),
         ("/person/{id}/history/{version}/", "get"),
         ("/person/{id}/history/{version}/restore/", "post"),
+        ("/person/{id}/history/{version}/undo/", "post"),
+        ("/person/{id}/history/diff/", "get"),
+        ("/person/{id}/history/blame/", "get"),
         ("/parcel/{id}/sender/history/", "get"),
     ],
 )
@@ -365,6 +368,29 @@ def test_an_answer_has_its_header_fields(audited, path, method, status, names):
     answer = resolved(audited, audited["paths"][path][method]["responses"][status])
 
     assert set(names.split()) == set(answer["headers"])
+
+
+def test_a_comparison_has_three_formats(audited):
+    answer = audited["paths"]["/person/{id}/history/diff/"]["get"]["responses"]["200"]
+
+    assert ["application/json", "application/json-patch+json", "text/plain"] == list(
+        answer["content"]
+    )
+
+
+def test_every_route_below_a_history_is_described(audited):
+    with own_registry():
+        routes = routes_of(define(), Auditor())
+    served = {
+        route.target.template
+        for route in routes
+        if hasattr(route.target, "template") and route.target.methods
+    }
+    below = "/person/{id}/history/"
+
+    assert served == {
+        path.removeprefix(below) for path in audited["paths"] if path.startswith(below)
+    }
 
 
 def test_a_problem_names_the_kinds_that_it_may_be(audited):

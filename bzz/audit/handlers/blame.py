@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from bzz.audit.handlers.base import CHECKED, HistoryHandler, answered
+from bzz.audit.handlers.describing import blame, closed
 from bzz.audit.views import show_blame
+from bzz.openapi import answers
+from bzz.openapi.book import Book, Json
+from bzz.openapi.operations import operation
+from bzz.openapi.parameters import if_none_match
+from bzz.openapi.places import Place
 from bzz.preconditions import etag, none_match
+from bzz.resource import Resource
 from bzz.targets import Target
 
 
@@ -14,7 +21,27 @@ class BlameHandler(HistoryHandler):
     """For each path of the document the version, the time and the actor of its present value."""
 
     below = "/blame"
+    template = "blame/"
     methods = ("GET", "HEAD")
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """The blame, for OpenAPI."""
+        shape = closed({"items": {"type": "array", "items": blame()}})
+        fields = answers.headers(book, "ETag", always=["Cache-Control"])
+        found = operation(
+            book,
+            book.operation_id("read", place.path),
+            f"Say what set each value of a {place.schema.model.__name__}",
+            tag=resource.name,
+            asked=[if_none_match(book)],
+            answers={
+                "200": answers.success("Each path, and what set it.", shape, fields),
+                "304": answers.not_modified(book),
+            },
+            failures=["not-found", "gone", "conflict"],
+        )
+        return {"get": found}
 
     async def get(self, *_: str) -> None:
         """All paths, in the order in which they are stored."""

@@ -6,11 +6,18 @@ from typing import Any
 
 from bzz.audit.comparing import Comparison, Side, as_text, json_patch
 from bzz.audit.handlers.base import CHECKED, FOR_EVER, HistoryHandler, answered
+from bzz.audit.handlers.describing import comparison
 from bzz.audit.history import History, moment_of
 from bzz.audit.views import show_changes
 from bzz.body import JSON_PATCH
 from bzz.negotiation import preferred
+from bzz.openapi import answers, bodies
+from bzz.openapi.book import Book, Json
+from bzz.openapi.operations import operation
+from bzz.openapi.parameters import if_none_match, query
+from bzz.openapi.places import Place
 from bzz.preconditions import etag, none_match
+from bzz.resource import Resource
 from bzz.schema import Schema
 from bzz.targets import Target
 from bzz.work import show_state
@@ -24,7 +31,31 @@ class CompareHandler(HistoryHandler):
     """Two versions of a document beside each other: as changes, as JSON Patch, as text."""
 
     below = "/diff"
+    template = "diff/"
     methods = ("GET", "HEAD")
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """The comparison, for OpenAPI."""
+        fields = answers.headers(book, always=["ETag", "Cache-Control", "Vary"])
+        answer = answers.success("The changes.", comparison(book), fields)
+        answer["content"][JSON_PATCH] = {"schema": bodies.json_patch(book)}
+        answer["content"][_TEXT] = {"schema": {"type": "string"}}
+        told = "A version, in digits, or a time (RFC 3339)"
+        found = operation(
+            book,
+            book.operation_id("read", place.path),
+            f"Compare two versions of a {place.schema.model.__name__}",
+            tag=resource.name,
+            asked=[
+                query("from", {"type": "string"}, f"{told}; else the version before `to`."),
+                query("to", {"type": "string"}, f"{told}; else the latest version."),
+                if_none_match(book),
+            ],
+            answers={"200": answer, "304": answers.not_modified(book)},
+            failures=["not-found", "gone", "conflict"],
+        )
+        return {"get": found}
 
     async def get(self, *_: str) -> None:
         """The changes from one version or time to another, in the format of the Accept header."""

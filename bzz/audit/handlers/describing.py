@@ -46,18 +46,18 @@ def _event(book: Book) -> Json:
         "actor": actor(book),
         "reason": nullable(_TEXT),
         "correlation": nullable(_TEXT),
-        "request": nullable(_closed({"method": _TEXT, "path": _TEXT, "address": nullable(_TEXT)})),
+        "request": nullable(closed({"method": _TEXT, "path": _TEXT, "address": nullable(_TEXT)})),
         "changes": changes(book),
         "restored_from": nullable(_NUMBER),
         "undo_of": nullable(_NUMBER),
         "position": nullable(_NUMBER),
     }
-    return _closed(members)
+    return closed(members)
 
 
 def actor(book: Book) -> Json:
     """Who did it."""
-    return book.schema("Actor", "Actor", lambda: _closed({"kind": _TEXT, "id": nullable(_TEXT)}))
+    return book.schema("Actor", "Actor", lambda: closed({"kind": _TEXT, "id": nullable(_TEXT)}))
 
 
 def changes(book: Book) -> Json:
@@ -77,7 +77,8 @@ _CHANGE: Json = {
 }
 
 
-def _closed(members: Json) -> Json:
+def closed(members: Json) -> Json:
+    """An object of these members, all of them."""
     return {
         "type": "object",
         "properties": members,
@@ -108,6 +109,24 @@ EVENT_PARAMETERS: tuple[Json, ...] = (
 )
 """The parameters of a list of events, but `limit`."""
 
+
+def blame() -> Json:
+    """What set a value."""
+    return closed(
+        {
+            "path": _POINTER,
+            "version": nullable({**_NUMBER, "minimum": 1}),
+            "time": nullable(DATE_TIME),
+            "actor": nullable(closed({"kind": _TEXT, "id": nullable(_TEXT)})),
+        }
+    )
+
+
+def comparison(book: Book) -> Json:
+    """What leads from one version to another; 0 is before the first."""
+    return closed({"from": _NUMBER, "to": _NUMBER, "changes": changes(book)})
+
+
 ORDER: Json = {
     "type": "object",
     "properties": {
@@ -126,11 +145,16 @@ ORDER: Json = {
     },
     "additionalProperties": False,
 }
-"""The body of a restore."""
+"""The body of a restore or an undo."""
 
 
-def ordered(book: Book, resource: Resource, place: Place, verb: str, summary: str) -> Json:
-    """The operation that brings back something of the past: a restore or an undo."""
+def ordered(
+    book: Book, resource: Resource, place: Place, verb: str, summary: str, *failures: str
+) -> Json:
+    """The operation that brings back something of the past: a restore or an undo.
+
+    `failures` are the problems that the verb has for itself.
+    """
     shown = documents(book, place.schema.model, Use.SHOWN)
     plan = {"type": "object", "properties": {"changes": changes(book)}, "required": ["changes"]}
     created = answers.headers(book, "ETag", always=["Location"])
@@ -152,6 +176,7 @@ def ordered(book: Book, resource: Resource, place: Place, verb: str, summary: st
         failures=[
             *(*answers.SENDING, *answers.WRITING, *unmet(resource)),
             *("not-found", "gone", "not-unique", "referred-to", "unreadable"),
+            *failures,
         ],
         body=bodies.order(ORDER),
     )

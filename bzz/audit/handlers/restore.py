@@ -108,7 +108,14 @@ class UndoHandler(RestoreHandler):
     """Takes one event back, and leaves what came later: a restore but for its plan."""
 
     below = "/([1-9][0-9]{0,8})/undo"
+    template = "{version}/undo/"
     what = "An undo"
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """The undo, for OpenAPI."""
+        what = f"Take one event of a {place.schema.model.__name__} back"
+        return {"post": ordered(book, resource, place, "undo", what, "overtaken")}
 
     def planner(self) -> Planner:
         """As for a restore."""
