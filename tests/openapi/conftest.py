@@ -34,7 +34,7 @@ def world(mongod_uri: str) -> Iterator[SimpleNamespace]:
         found = define()
         found.auditor = Auditor()
         found.auditor.track(found.Person, mask=["secret"])
-        routes = routes_of(found, found.auditor)
+        routes = flatten([routes_of(found, found.auditor), found.auditor.routes()])
         description = openapi_route(routes, title="World", version="1")
         with Server([*routes, description]) as server:
             found.auditor.prepare()

@@ -44,7 +44,9 @@ def plain() -> Any:
 def audited() -> Any:
     """The description of the audited world, in which changes need an If-Match."""
     with own_registry():
-        yield described(routes_of(define(), Auditor(), require_precondition=True))
+        auditor = Auditor()
+        routes = routes_of(define(), auditor, require_precondition=True)
+        yield described([*routes, *auditor.routes()])
 
 
 def operations(document: Any) -> list[Any]:
@@ -117,6 +119,8 @@ def test_each_kind_of_problem_but_a_wrong_method_is_in_the_description(audited):
         ("/person/{id}/history/{version}/undo/", "post"),
         ("/person/{id}/history/diff/", "get"),
         ("/person/{id}/history/blame/", "get"),
+        ("/person/{id}/history/replay/", "post"),
+        ("/history/restore/", "post"),
         ("/parcel/{id}/sender/history/", "get"),
     ],
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import bson
 from bson.errors import BSONError
@@ -21,12 +21,14 @@ from tornado.web import HTTPError
 from bzz.audit.context import checked_reason
 from bzz.audit.errors import ContextError
 from bzz.audit.handlers.base import translated
+from bzz.audit.handlers.describing import restored_set
 from bzz.audit.restoration import DocumentWork, Failure, Foreseen, Move, Report, Restoration, tell
 from bzz.audit.selection import Place, chosen
 from bzz.audit.views import show_changes
 from bzz.errors import FieldError, Gone, InvalidInput, NotFound, Unavailable
 from bzz.jsonvalues import NotThisType, read
 from bzz.mongoengine_handler import MongoEngineRestHandler
+from bzz.openapi.book import Book, Json
 from bzz.problems import Problem, problem_for
 from bzz.query import MAX_LIMIT
 from bzz.resource import Resource
@@ -54,7 +56,19 @@ class AcrossHandler(MongoEngineRestHandler):
     """What stands beside the histories of single documents: it is about all models at once."""
 
     auditor: Auditor
+    template: ClassVar[str] = ""
     methods: tuple[str, ...] = ()
+
+    @classmethod
+    def describe(cls, book: Book, resource: Resource) -> dict[str, Json]:
+        """The path of the route, for OpenAPI; `template` is its own."""
+        operations = cls.operations(book)
+        return {cls.template: operations} if operations else {}
+
+    @classmethod
+    def operations(cls, book: Book) -> dict[str, Json]:
+        """The operations of the route by their methods, for OpenAPI."""
+        return {}
 
     def initialize(self, resource: Resource) -> None:
         """`resource` gives what holds for the request as a whole: deadline, size of its body."""
@@ -102,6 +116,11 @@ class RestoreSetHandler(AcrossHandler):
     """Puts back documents by time, model, actor and correlation."""
 
     methods = ("POST",)
+
+    @classmethod
+    def operations(cls, book: Book) -> dict[str, Json]:
+        """The restore of a set, for OpenAPI."""
+        return {"post": restored_set(book, cls.template)}
 
     async def post(self, *_: str) -> None:
         """Put a set of documents back, or with `dry_run` say what that would change."""

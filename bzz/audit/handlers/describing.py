@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bzz.audit.events import Operation
 from bzz.openapi import answers, bodies
+from bzz.openapi.bodies import json_patch
 from bzz.openapi.book import Book, Json
 from bzz.openapi.models import Use, documents
 from bzz.openapi.operations import operation, unmet, writing
@@ -52,7 +53,10 @@ def _event(book: Book) -> Json:
         "undo_of": nullable(_NUMBER),
         "position": nullable(_NUMBER),
     }
-    return closed(members)
+    shape = closed(members)
+    # With `include` alone.
+    more = {"state": {"description": "The document after the event."}, "patch": json_patch(book)}
+    return {**shape, "properties": {**members, **more}}
 
 
 def actor(book: Book) -> Json:
@@ -106,6 +110,13 @@ EVENT_PARAMETERS: tuple[Json, ...] = (
         {"type": "string", "minLength": 1},
         "Events that changed this field (a name or a JSON Pointer), or what is below or above it.",
     ),
+    query(
+        "include",
+        {"type": "array", "items": {"enum": ["state", "patch"]}, "minItems": 1},
+        "Show the state after each event, or the JSON Patch that leads to it, too.",
+        style="form",
+        explode=False,
+    ),
 )
 """The parameters of a list of events, but `limit`."""
 
@@ -146,6 +157,81 @@ ORDER: Json = {
     "additionalProperties": False,
 }
 """The body of a restore or an undo."""
+
+
+_MODE: Json = {"enum": ["verify", "rebuild"], "default": "verify"}
+
+
+def replayed(book: Book, resource: Resource, place: Place, summary: str) -> Json:
+    """The operation that proves a history, or makes the document what it says."""
+    problem = closed({"kind": _TEXT, "version": nullable(_NUMBER), "detail": _TEXT})
+    report = closed(
+        {
+            "mode": _MODE,
+            "ok": {"type": "boolean"},
+            "model": _TEXT,
+            "document": _TEXT,
+            "versions": _NUMBER,
+            "differences": changes(book),
+            "problems": {"type": "array", "items": problem},
+            "rebuilt": {"type": "boolean"},
+        }
+    )
+    body = {"type": "object", "properties": {"mode": _MODE}, "additionalProperties": False}
+    return operation(
+        book,
+        book.operation_id("create", place.path),
+        summary,
+        tag=resource.name,
+        asked=[query("mode", _MODE)],
+        answers={"200": answers.success("The report.", report)},
+        failures=[*answers.SENDING, "conflict", "not-found", "gone", "unreadable"],
+        body=bodies.order(body),
+    )
+
+
+def restored_set(book: Book, path: str) -> Json:
+    """The operation that puts a set of documents back."""
+    time = nullable(DATE_TIME)
+    body: Json = {
+        "type": "object",
+        "properties": {
+            "model": nullable(_TEXT),
+            "to": time,
+            "actor": nullable(_TEXT),
+            "correlation": nullable(_TEXT),
+            "since": time,
+            "until": time,
+            "reason": nullable(_TEXT),
+            "dry_run": {"type": ["boolean", "null"]},
+            "limit": {"type": ["integer", "null"], "minimum": 1, "maximum": 100},
+            "cursor": nullable(_TEXT),
+        },
+        "additionalProperties": False,
+    }
+    told: Json = {"type": "object", "required": ["model", "document", "does", "version"]}
+    listed: Json = {"type": "array", "items": told}
+    done = closed(
+        {
+            "documents": _NUMBER,
+            "written": _NUMBER,
+            "unchanged": _NUMBER,
+            "failed": listed,
+            "correlation": nullable(_TEXT),
+            "next": nullable(_TEXT),
+        }
+    )
+    preview = closed({"documents": _NUMBER, "events": _NUMBER, "sample": listed})
+    return operation(
+        book,
+        book.operation_id("create", path),
+        "Put a set of documents back, or say what that would change",
+        tag="history",
+        asked=[],
+        answers={"200": answers.success("The report.", either([done, preview]))},
+        failures=[*answers.SENDING, *answers.WRITING],
+        body=bodies.order(body),
+    )
 
 
 def ordered(

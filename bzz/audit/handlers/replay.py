@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bzz.actions import reading
 from bzz.audit.handlers.base import HistoryHandler, answered
+from bzz.audit.handlers.describing import replayed
 from bzz.audit.rebuilding import rebuild_all
 from bzz.audit.trail import ProblemKind
 from bzz.audit.verifying import Report, verify_all
@@ -15,8 +16,11 @@ from bzz.audit.views import show_changes
 from bzz.documents import is_open
 from bzz.errors import BadRequest, Conflict, FieldError, InvalidInput, NotFound
 from bzz.mongoengine_handler import MongoEngineRestHandler
+from bzz.openapi.book import Book, Json
+from bzz.openapi.places import Place
 from bzz.query import DEFAULT_LIMIT, MAX_LIMIT
 from bzz.recording import Model
+from bzz.resource import Resource
 from bzz.schema import Schema, schema_of
 from bzz.targets import Step, Target
 
@@ -31,7 +35,14 @@ class ReplayHandler(HistoryHandler):
     """Proves the history of a document, or makes the document what it says."""
 
     below = "/replay"
+    template = "replay/"
     methods = ("POST",)
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """The replay, for OpenAPI."""
+        what = f"Prove the history of a {place.schema.model.__name__}, or rebuild it"
+        return {"post": replayed(book, resource, place, what)}
 
     async def post(self, *_: str) -> None:
         """Verify, or with `mode=rebuild` rebuild; the mode is in the query string or the body."""

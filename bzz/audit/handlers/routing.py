@@ -71,7 +71,8 @@ def routes_across(auditor: Auditor, handler: type[MongoEngineRestHandler], prefi
     first = auditor.resources[0]
     routes = Routes()
     for below, each in _ACROSS.items():
-        serving = type(f"{handler.__name__}{each.__name__}", (each, handler), {"auditor": auditor})
+        own = {"auditor": auditor, "template": f"{root}{below}/"}
+        serving = type(f"{handler.__name__}{each.__name__}", (each, handler), own)
         routes.append(Route(rf"{re.escape(root)}{below}/?", serving, {"resource": first}))
     return routes
 
