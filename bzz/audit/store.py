@@ -173,16 +173,16 @@ class HistoryStore:
                 {"$match": {"s": stream, "d": document_id}},
                 {"$sort": {"v": DESCENDING}},
                 {"$limit": 1},
-                {"$project": {"_id": 0, **_HEAD}},
+                {"$project": {"_id": 0, "head": {name: f"${name}" for name in _HEAD}}},
                 {"$unionWith": {"coll": collection, "pipeline": [{"$match": query}]}},
             ]
         )
         head = state = None
         for each in found:
-            if "_id" in each:  # no document is stored without one, and the head is read so
+            if "_id" in each:  # no document is stored without one
                 state = each
             else:
-                head = each
+                head = each["head"]
         return head, state
 
     def events(
