@@ -28,7 +28,8 @@ audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audi
 audit.history audit.selection audit.restoration audit.views
 audit.handlers.describing audit.handlers.arguments audit.handlers.base audit.handlers.events
 audit.handlers.version audit.handlers.compare audit.handlers.blame audit.handlers.restore
-audit.handlers.replay audit.handlers.across audit.handlers.routing audit.auditor
+audit.handlers.across audit.handlers.replay audit.handlers.restore_set
+audit.handlers.routing audit.auditor
 """.split()  # noqa: SIM905 - read in lines
 
 CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {

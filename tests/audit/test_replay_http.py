@@ -7,8 +7,6 @@ from bson import ObjectId
 from mongoengine import get_db
 
 from bzz import MongoEngineRestHandler
-from bzz.audit.handlers.replay import ReplayAcrossHandler
-from bzz.routes import Route
 from tests.house import raw, stored
 from tests.support import Server
 
@@ -169,10 +167,9 @@ def test_a_rebuild_has_a_permission_of_its_own(house, user):
 
 @pytest.fixture
 def across(house):
-    """A server of `/history/replay/` alone."""
-    resource = next(each for each in house.routes() if each.kwargs).kwargs["resource"]
-    serving = type("Across", (ReplayAcrossHandler,), {"auditor": house.auditor})
-    with Server([Route("/history/replay/", serving, {"resource": resource})]) as server:
+    """Asks a server of the routes across models."""
+    house.routes()
+    with Server(house.auditor.routes()) as server:
         yield lambda **body: server.post("/history/replay/", body)
 
 

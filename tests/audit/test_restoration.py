@@ -631,6 +631,13 @@ def test_other_methods_are_405(api):
     assert (405, "OPTIONS, POST") == (answer.status, answer.headers["Allow"])
 
 
+@pytest.mark.parametrize("path", ["/history/", "/history/nix/", "/history/restore/more/"])
+def test_what_is_not_there_across_models_is_a_problem(api, path):
+    answer = api.get(path)
+
+    assert (404, f"There is nothing at '{path}'.") == (answer.status, answer.problem["detail"])
+
+
 def test_the_set_and_each_document_are_asked_about(house, clock):
     user = house.write(house.User(name="a").save, correlation="bad")
     asked = []

@@ -164,19 +164,7 @@ _MODE: Json = {"enum": ["verify", "rebuild"], "default": "verify"}
 
 def replayed(book: Book, resource: Resource, place: Place, summary: str) -> Json:
     """The operation that proves a history, or makes the document what it says."""
-    problem = closed({"kind": _TEXT, "version": nullable(_NUMBER), "detail": _TEXT})
-    report = closed(
-        {
-            "mode": _MODE,
-            "ok": {"type": "boolean"},
-            "model": _TEXT,
-            "document": _TEXT,
-            "versions": _NUMBER,
-            "differences": changes(book),
-            "problems": {"type": "array", "items": problem},
-            "rebuilt": {"type": "boolean"},
-        }
-    )
+    report = closed({"mode": _MODE, **_report(book)})
     body = {"type": "object", "properties": {"mode": _MODE}, "additionalProperties": False}
     return operation(
         book,
@@ -188,6 +176,52 @@ def replayed(book: Book, resource: Resource, place: Place, summary: str) -> Json
         failures=[*answers.SENDING, "conflict", "not-found", "gone", "unreadable"],
         body=bodies.order(body),
     )
+
+
+def replayed_slice(book: Book, path: str) -> Json:
+    """The operation that proves or rebuilds the documents of a model, a slice at a time."""
+    body: Json = {
+        "type": "object",
+        "properties": {
+            "model": nullable(_TEXT),
+            "mode": _MODE,
+            "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+            "cursor": nullable(_TEXT),
+        },
+        "additionalProperties": False,
+    }
+    told = closed(
+        {
+            "ok": {"type": "boolean"},
+            "checked": _NUMBER,
+            "differences": {"type": "array", "items": closed(_report(book))},
+            "next": nullable(_TEXT),
+        }
+    )
+    return operation(
+        book,
+        book.operation_id("create", path),
+        "Prove the histories of a model or of all, or rebuild those of a model",
+        tag="history",
+        asked=[],
+        answers={"200": answers.success("What is not in order.", told)},
+        failures=[*answers.SENDING],
+        body=bodies.order(body),
+    )
+
+
+def _report(book: Book) -> Json:
+    """The members of a report on one history."""
+    problem = closed({"kind": _TEXT, "version": nullable(_NUMBER), "detail": _TEXT})
+    return {
+        "ok": {"type": "boolean"},
+        "model": _TEXT,
+        "document": _TEXT,
+        "versions": _NUMBER,
+        "differences": changes(book),
+        "problems": {"type": "array", "items": problem},
+        "rebuilt": {"type": "boolean"},
+    }
 
 
 def restored_set(book: Book, path: str) -> Json:

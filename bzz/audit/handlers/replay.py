@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bzz.actions import reading
+from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.base import HistoryHandler, answered
-from bzz.audit.handlers.describing import replayed
+from bzz.audit.handlers.describing import replayed, replayed_slice
 from bzz.audit.rebuilding import rebuild_all
 from bzz.audit.trail import ProblemKind
 from bzz.audit.verifying import Report, verify_all
 from bzz.audit.views import show_changes
 from bzz.documents import is_open
 from bzz.errors import BadRequest, Conflict, FieldError, InvalidInput, NotFound
-from bzz.mongoengine_handler import MongoEngineRestHandler
 from bzz.openapi.book import Book, Json
 from bzz.openapi.places import Place
 from bzz.query import DEFAULT_LIMIT, MAX_LIMIT
@@ -23,9 +23,6 @@ from bzz.recording import Model
 from bzz.resource import Resource
 from bzz.schema import Schema, schema_of
 from bzz.targets import Step, Target
-
-if TYPE_CHECKING:
-    from bzz.audit.auditor import Auditor
 
 _MAY = {"verify": "history", "rebuild": "rebuild"}
 """What `may` is asked for each mode."""
@@ -66,13 +63,18 @@ class ReplayHandler(HistoryHandler):
         return report
 
 
-class ReplayAcrossHandler(MongoEngineRestHandler):
+class ReplayAcrossHandler(AcrossHandler):
     """The same for the documents of a model, or to verify of all models, a slice at a time.
 
     The answer has the reports of what is not in order, and the cursor of the next slice.
     """
 
-    auditor: Auditor
+    methods = ("POST",)
+
+    @classmethod
+    def operations(cls, book: Book) -> dict[str, Json]:
+        """The replay of a model, for OpenAPI."""
+        return {"post": replayed_slice(book, cls.template)}
 
     async def post(self, *_: str) -> None:
         """Go through at most `limit` documents after `cursor`."""

@@ -9,13 +9,14 @@ from urllib.parse import quote
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches
 
-from bzz.audit.handlers.across import RestoreSetHandler
+from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.base import HistoryHandler
 from bzz.audit.handlers.blame import BlameHandler
 from bzz.audit.handlers.compare import CompareHandler
 from bzz.audit.handlers.events import EventsHandler
-from bzz.audit.handlers.replay import ReplayHandler
+from bzz.audit.handlers.replay import ReplayAcrossHandler, ReplayHandler
 from bzz.audit.handlers.restore import RestoreHandler, UndoHandler
+from bzz.audit.handlers.restore_set import RestoreSetHandler
 from bzz.audit.handlers.version import VersionHandler
 from bzz.errors import NotFound
 from bzz.mongoengine_handler import MongoEngineRestHandler
@@ -39,7 +40,11 @@ _HANDLERS = (
 )
 """In the order in which a path is tried; the last takes what is left, and answers 404."""
 
-_ACROSS = {"/restore": RestoreSetHandler}
+_ACROSS = {
+    "/restore": RestoreSetHandler,
+    "/replay": ReplayAcrossHandler,
+    "(?:/.*)?": AcrossHandler,
+}
 
 
 def routes_for_history(

@@ -1,0 +1,362 @@
+"""Edge: `POST /history/restore/`, a set of documents of all models put back."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+import bson
+from bson.errors import BSONError
+from mongoengine import DateTimeField
+from tornado.web import HTTPError
+
+from bzz.audit.context import checked_reason
+from bzz.audit.errors import ContextError
+from bzz.audit.handlers.across import AcrossHandler
+from bzz.audit.handlers.base import translated
+from bzz.audit.handlers.describing import restored_set
+from bzz.audit.restoration import DocumentWork, Failure, Foreseen, Move, Report, Restoration, tell
+from bzz.audit.selection import Place, chosen
+from bzz.audit.views import show_changes
+from bzz.errors import FieldError, Gone, InvalidInput, NotFound, Unavailable
+from bzz.jsonvalues import NotThisType, read
+from bzz.openapi.book import Book, Json
+from bzz.problems import problem_for
+from bzz.query import MAX_LIMIT
+from bzz.resource import Resource
+from bzz.signals import ask, pre_create_instance, pre_delete_instance, pre_update_instance
+from bzz.source import Source
+from bzz.targets import Step, Target
+from bzz.unit import Unit, Write
+from bzz.values import EXACT
+from bzz.work import Outcome
+
+_Work: TypeAlias = tuple[Place, DocumentWork]
+
+_TIME = DateTimeField()
+_SAMPLE = 20
+_AT_ONCE = 16
+"""Documents that are worked on together: as many as the commit lane puts into a transaction."""
+_SHARE = 0.5
+"""Of the deadline: when so much is used up, the rest is left to the next request."""
+
+
+class RestoreSetHandler(AcrossHandler):
+    """Puts back documents by time, model, actor and correlation."""
+
+    methods = ("POST",)
+
+    @classmethod
+    def operations(cls, book: Book) -> dict[str, Json]:
+        """The restore of a set, for OpenAPI."""
+        return {"post": restored_set(book, cls.template)}
+
+    async def post(self, *_: str) -> None:
+        """Put a set of documents back, or with `dry_run` say what that would change."""
+        self.check_arguments()
+        order = _Order.read(self.read_body().nested(), self.resources())
+        by_model = {each.model: each for each in order.resources}
+        await self.ask_may([("restore", model, None) for model in by_model])
+        restoration = await self.off_loop(self._restoration, order)
+        if order.dry_run:
+            self.respond(await self.off_loop(self._preview, restoration, by_model, order.limit))
+            return
+        report = Report()
+        more = await self._run(restoration, by_model, order, report)
+        contexts = await self._contexts(order.reason)
+        self.respond(
+            {
+                "documents": report.documents,
+                "written": report.written,
+                "unchanged": report.unchanged,
+                "failed": [self._show(by_model, each) for each in report.failures],
+                "correlation": getattr(contexts[self.auditor], "correlation", None),
+                "next": _cursor(report.place) if more and report.place else None,
+            }
+        )
+
+    def _restoration(self, order: _Order) -> Restoration:
+        self.auditor.prepare()
+        selection = chosen(
+            [self.auditor.tracked_as(each.model) for each in order.resources],
+            named=order.named,
+            to=order.to,
+            actor=order.actor,
+            correlation=order.correlation,
+            since=order.since,
+            until=order.until,
+        )
+        return Restoration(self.auditor, selection, order.to)
+
+    # Preview -----------------------------------------------------------------------------
+
+    def _preview(
+        self, restoration: Restoration, by_model: Mapping[Any, Resource], limit: int | None
+    ) -> dict[str, Any]:
+        documents, events, sample = 0, 0, list[Any]()
+        for _, work in restoration.works():
+            if self._find(by_model[work.model], work) is None:
+                continue
+            documents += 1
+            events += work.events
+            if documents <= (limit or _SAMPLE):
+                sample.extend(self._show(by_model, each) for each in restoration.foresee(work))
+        return {"documents": documents, "events": events, "sample": sample}
+
+    # Running -----------------------------------------------------------------------------
+
+    async def _run(
+        self,
+        restoration: Restoration,
+        by_model: Mapping[Any, Resource],
+        order: _Order,
+        report: Report,
+    ) -> bool:
+        """Put back as many documents as there is time for; whether there may be more."""
+        until = time.monotonic() + self.resource.deadline * _SHARE
+        left = MAX_LIMIT if order.limit is None else order.limit
+        works = restoration.works(after=order.after)
+        while left:
+            wanted = min(left, _AT_ONCE)
+            batch = await self.off_loop(_first, works, wanted)
+            # Together, so that they share transactions; each with an end of its own.
+            ended = await asyncio.gather(
+                *(self._run_one(by_model[work.model], work, order) for _, work in batch)
+            )
+            for (place, work), seen in zip(batch, ended, strict=True):
+                if seen:
+                    tell(report, place, work)
+                report.place = place
+            if len(batch) < wanted:
+                return False
+            left -= wanted
+            if time.monotonic() > until or _is_unavailable(report):
+                break
+        return True
+
+    async def _run_one(self, resource: Resource, work: DocumentWork, order: _Order) -> bool:
+        """Whether the request may know of the document at all."""
+        found = await self.off_loop(self._find, resource, work)
+        if found is None:
+            return False
+        while (move := await self.off_loop(work.next)) is not None:
+            try:
+                await self._permit(found, move)
+                write = await self._make(found, work, move, order.reason)
+            except Exception as error:
+                work.failed(move, error)
+            else:
+                work.made(move, write)
+        return True
+
+    async def _permit(self, found: _Found, move: Move) -> None:
+        model, step = found.step.schema.model, found.step
+        await self.ask_may([("restore", model, step.value)])
+        signal = pre_update_instance if found.live else pre_create_instance
+        if move.kind == "delete":
+            signal = pre_delete_instance
+        await ask(signal, model, arguments=[step.argument], handler=self)
+
+    async def _make(
+        self, found: _Found, work: DocumentWork, move: Move, reason: str | None
+    ) -> Write | None:
+        target = Target((found.step,))
+        done = await self.run_write(target, partial(_make, work, move), reason=reason)
+        await self.announce_writes(done.unit)
+        return done.outcome.document
+
+    def _find(self, resource: Resource, work: DocumentWork) -> _Found | None:
+        """The document as its URL names it; None when the request may not see it.  Blocks."""
+        document, model = work.history.document_id, resource.model
+        state = Source.of(model).find_one(None, {"_id": document})
+        known = state if state is not None else self.auditor.last_state(model, document)
+        if known is None:
+            return None
+        schema = resource.schema
+        stored = known.get(schema.stored_of(str(schema.id_field)))
+        value = schema.fields[str(schema.id_field)].to_python(stored)
+        step = Step(resource.name, schema, None, schema.format_id(value), value)
+        try:
+            self.history_key(step)
+        except (NotFound, Gone):
+            return None
+        return _Found(step, state is not None)
+
+    # Answers -----------------------------------------------------------------------------
+
+    def _show(self, by_model: Mapping[Any, Resource], told: Failure | Foreseen) -> dict[str, Any]:
+        resource, move = by_model[told.model], told.move
+        shown: dict[str, Any] = {
+            "model": resource.name,
+            "document": resource.schema.format_id(told.document),
+            "does": None if move is None else move.kind,
+            "version": None if move is None else move.version or None,
+        }
+        if isinstance(told, Foreseen) and told.error is None:
+            return {**shown, "changes": show_changes(told.changes, resource.schema)}
+        error = translated(told.error) if told.error else None
+        problem = problem_for(error or HTTPError(500), names=resource.schema.names)
+        return {**shown, "problem": problem.members()}
+
+
+class _Found(NamedTuple):
+    """A document of the set as a path would name it, and whether it is there."""
+
+    step: Step
+    live: bool
+
+
+def _first(works: Iterator[_Work], count: int) -> list[_Work]:
+    return list(islice(works, count))
+
+
+def _make(work: DocumentWork, move: Move, unit: Unit) -> Outcome:
+    write = work.make(unit, move)
+    if write is None:
+        write = unit.touched(Source.of(work.model), work.history.document_id, None)
+    return Outcome(None, write)
+
+
+def _is_unavailable(report: Report) -> bool:
+    return any(isinstance(each.error, Unavailable) for each in report.failures)
+
+
+def _cursor(place: Place) -> str:
+    data = bson.encode({"s": place.stream, "d": place.document}, codec_options=EXACT)
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _place(text: str) -> Place:
+    try:
+        data = base64.b64decode(
+            text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
+        )
+        found = bson.decode(data, codec_options=EXACT)
+        return Place(str(found["s"]), found["d"])
+    except (UnicodeEncodeError, binascii.Error, BSONError, KeyError) as error:
+        detail = "The cursor is the 'next' of an earlier answer; leave it out to begin anew."
+        raise InvalidInput([FieldError("/cursor", detail)]) from error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Order:
+    """What the body asks for."""
+
+    resources: tuple[Resource, ...]
+    named: bool
+    to: datetime | None
+    actor: str | None
+    correlation: str | None
+    since: datetime | None
+    until: datetime | None
+    reason: str | None
+    dry_run: bool
+    limit: int | None
+    after: Place | None
+
+    @classmethod
+    def read(cls, values: Any, resources: Mapping[str, Resource]) -> _Order:
+        """Raises `InvalidInput` naming each member that is not as it has to be."""
+        if not isinstance(values, dict):
+            raise InvalidInput([FieldError("", "The body is an object.")])
+        faults = list(_unknown(values))
+        reader = _Reader(values, faults)
+        name = reader.text("model")
+        if name is not None and name not in resources:
+            known = ", ".join(sorted(resources))
+            faults.append(FieldError("/model", f"There is no {name!r} here; there is {known}."))
+        reason, cursor = reader.text("reason"), reader.text("cursor")
+        try:
+            kept = None if reason is None else checked_reason(reason)
+        except ContextError as error:
+            kept = None
+            faults.append(FieldError("/reason", str(error)))
+        order = cls(
+            resources=tuple(resources.values()),
+            named=name is not None,
+            to=reader.time("to"),
+            actor=reader.text("actor"),
+            correlation=reader.text("correlation"),
+            since=reader.time("since"),
+            until=reader.time("until"),
+            reason=kept,
+            dry_run=reader.flag("dry_run"),
+            limit=reader.limit("limit"),
+            after=None if cursor is None else _place(cursor),
+        )
+        if faults:
+            raise InvalidInput(faults)
+        if name is not None:
+            order = replace(order, resources=(resources[name],))
+        return order
+
+
+_MEMBERS = (
+    *("model", "to", "actor", "correlation", "since", "until"),
+    *("reason", "dry_run", "limit", "cursor"),
+)
+
+
+def _unknown(values: Mapping[str, Any]) -> Iterator[FieldError]:
+    for name in values:
+        if name not in _MEMBERS:
+            detail = f"There is no {name!r} here; there is {', '.join(_MEMBERS)}."
+            yield FieldError(f"/{name}", detail)
+
+
+class _Reader:
+    """Reads the members of a body, JSON or form, and collects what is wrong with them."""
+
+    def __init__(self, values: Mapping[str, Any], faults: list[FieldError]) -> None:
+        self._values = values
+        self._faults = faults
+
+    def text(self, name: str) -> str | None:
+        """A text that says something."""
+        value = self._values.get(name)
+        if value is None or (isinstance(value, str) and value.strip()):
+            return value
+        self._fault(name, "is a text")
+        return None
+
+    def time(self, name: str) -> datetime | None:
+        """A time, RFC 3339."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            moment: datetime = read(_TIME, text, text=True)
+        except NotThisType:
+            self._fault(name, "is a time such as 2026-05-01T12:00:00Z")
+            return None
+        return moment
+
+    def flag(self, name: str) -> bool:
+        """True or false, false when it is not there."""
+        value = self._values.get(name, False)
+        if not (value is None or isinstance(value, bool) or value in ("true", "false")):
+            self._fault(name, "is true or false")
+        return value is True or value == "true"
+
+    def limit(self, name: str) -> int | None:
+        """A number of documents."""
+        value = self._values.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 9:
+            value = int(value)
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if value is None or (is_number and 1 <= value <= MAX_LIMIT):
+            return value
+        self._fault(name, f"is a number from 1 to {MAX_LIMIT}")
+        return None
+
+    def _fault(self, name: str, what: str) -> None:
+        shown = repr(self._values[name])[:80]
+        self._faults.append(FieldError(f"/{name}", f"'{name}' {what}, not {shown}."))
