@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mongoengine.errors import NotUniqueError, OperationError, ValidationError
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 from tornado.web import HTTPError
 
 from bzz import errors
@@ -106,7 +106,13 @@ def problem_for(error: BaseException, *, names: Names | None = None) -> Problem:
             return _of_denial(refusal["field"])
         if is_silence(error):
             return _of_bzz(errors.Unavailable("The database did not answer. Try again."))
+        if isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT:
+            return _of_bzz(errors.Unavailable("Another writer was in the way. Try again."))
     return _INTERNAL
+
+
+_WRITE_CONFLICT = 112
+"""Met outside of transactions, where the server waits for the other writer, or gives up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -397,3 +397,9 @@ def test_a_server_that_cannot_answer_just_now_is_503(code):
     problem = problem_for(OperationFailure("No.", code))
 
     assert (503, "1") == (problem.status, problem.headers["Retry-After"])
+
+
+def test_another_writer_that_was_in_the_way_of_a_read_is_503():
+    problem = problem_for(OperationFailure("WriteConflict", 112))
+
+    assert (503, "Another writer was in the way. Try again.") == (problem.status, problem.detail)
