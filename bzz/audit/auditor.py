@@ -296,18 +296,19 @@ class Auditor:
 
     def rebuild(
         self,
-        model: Model,
+        model: Model | None = None,
         into: str | None = None,
         *,
         after: str | None = None,
         progress: Callable[[Counts], object] | None = None,
     ) -> Reports:
-        """Make the documents of a model what their histories say, as the reports are asked for.
+        """Make documents what their histories say, as the reports are asked for.
 
-        In place, each in a transaction, without events and signals; hidden values stay as they
-        are, and what has a broken history or none is left alone and reported.  Or `into` another
-        collection of the same database, which has to be empty: there it stores the documents as
-        they were in the database, without what is hidden.
+        Those of a model, or of all tracked ones: in place, each in a transaction, without events
+        and signals; hidden values stay as they are, and what has a broken history or none is left
+        alone and reported.  Or those of a model `into` another collection of the same database,
+        which has to be empty: there it stores the documents as they were in the database, without
+        what is hidden.
 
         Arguments and errors as `verify`; `TargetNotEmpty` for a collection that has documents
         (with `after` it may), `SetupError` for one that is not there for this.

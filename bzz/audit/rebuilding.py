@@ -73,16 +73,18 @@ def rebuild_one(scope: Scope, document: Any) -> Report:
 
 def rebuild_all(
     auditor: Auditor,
-    model: Model,
+    model: Model | None,
     into: str | None,
     *,
     after: str | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
 ) -> Reports:
-    """Rebuild the documents of a model.  `auditor.rebuild` says the rest."""
+    """Rebuild the documents of a model, or of all.  `auditor.rebuild` says the rest."""
     if into is None:
         return reports_on(auditor, model, _settle, after=after, progress=progress, batch=batch)
+    if model is None:
+        raise SetupError(f"A rebuild into {into!r} is of one model: name it.")
     refuse_within_write("A rebuild")
     auditor.prepare()
     target = _Target(auditor, model, into, is_new=after is None)
