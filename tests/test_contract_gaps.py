@@ -490,13 +490,6 @@ def test_a_restore_leaves_what_is_hidden_since_as_it_is(safe):
     assert ("a", "s2", "p1") == (found["name"], found["secret"], found["home"]["pin"])
 
 
-# The seam --------------------------------------------------------------------------------------
-
-
-def test_the_names_of_later_routes_are_free():
-    assert not hasattr(Auditor(), "routes")
-
-
 # What is refused at once -----------------------------------------------------------------------
 
 

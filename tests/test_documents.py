@@ -674,7 +674,7 @@ def test_a_document_that_its_model_cannot_load_is_unreadable(
 
     assert (500, True) == (
         answer.problem["status"],
-        answer.problem["type"].endswith("#unreadable"),
+        answer.problem["type"].endswith("/unreadable.html"),
     )
     assert "old_name" in answer.problem["detail"]
 
@@ -751,7 +751,7 @@ def test_a_date_that_python_cannot_hold_is_unreadable(registry: None, path: str)
         answer = server.get(path.format(loose.pk))
         server.take_errors()
 
-    assert (500, True) == (answer.status, answer.problem["type"].endswith("#unreadable"))
+    assert (500, True) == (answer.status, answer.problem["type"].endswith("/unreadable.html"))
 
 
 def test_a_state_that_only_the_whole_makes_unreadable_is_told_without_a_member(

@@ -158,7 +158,7 @@ def test_what_was_changed_again_is_409_and_names_both(server, ana):
     answer = undo(server, ana, 2)
 
     assert 409 == answer.status
-    assert answer.problem["type"].endswith("#overtaken")
+    assert answer.problem["type"].endswith("/overtaken.html")
     assert [{"path": "/age", "version": 4}] == answer.problem["conflicts"]
     key = ana.split("/")[2]
     assert answer.problem["detail"] == (
