@@ -233,6 +233,25 @@ def test_the_last_page_has_no_next(server, ana):
     assert (None, None) == (answer.json["next"], answer.headers["Link"])
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_every_version_is_met_once_while_writers_go_on(server, order):
+    path = created(server, name="n", age=0)
+    for age in range(1, 7):
+        server.put(path, {"age": age})
+    met, following = [], f"{path}history/?limit=2&order={order}"
+    while following:
+        if len(met) < 12:
+            server.put(path, {"age": 100 + len(met)})
+        page = server.get(following)
+        met += versions(page)
+        following = page.json["next"]
+
+    known = list(range(1, 9)) if order == "desc" else list(range(1, len(met) + 1))
+    assert known == sorted(met)
+    assert met == sorted(met, reverse=order == "desc")
+    assert order == "desc" or len(met) > 8
+
+
 def test_a_document_without_history_has_an_empty_one(house, server):
     user = house.User(name="Old").save()
     answer = server.get(f"/user/{user.pk}/history/")
