@@ -37,6 +37,8 @@ def instance_query(model: Model, document_id: Any, handler: Any) -> dict[str, An
     hook = getattr(model, "get_instance_queryset", None)
     if hook is not None:
         queryset = hook(model, queryset, document_id, handler)
+        if queryset._none or queryset._empty:  # of which its query says nothing
+            return {"$and": [{"_id": {"$in": []}}]}
     elif schema.pk is not None and schema.id_field == schema.pk:
         # What the filter below would come to, for a tenth of its time.
         own = queryset._query

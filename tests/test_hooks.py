@@ -189,6 +189,19 @@ def test_what_may_not_be_seen_is_not_there(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("nothing", [lambda every: every.none(), lambda every: every[0:0]])
+def test_nothing_is_there_for_whom_the_hook_gives_no_documents(method: str, nothing: Any) -> None:
+    letter = guarded()
+    letter.get_instance_queryset = staticmethod(lambda model, every, id, handler: nothing(every))
+    hers = letter(owner="ana", text="a").save()
+    body = {"text": "x"} if method in ("PUT", "PATCH") else None
+    with serving(letter) as server:
+        answer = server.request(method, f"/letter/{hers.pk}/", json=body)
+
+    assert (404, "a") == (answer.problem["status"], stored(hers)["text"])
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
 def test_what_may_be_seen_is_there(method: str) -> None:
     letter = guarded()
     hers = letter(owner="ana", text="a").save()
