@@ -22,6 +22,7 @@ from tornado.web import HTTPError
 
 from bzz import MongoEngineRestHandler
 from bzz.audit import Auditor
+from bzz.audit.history import History
 from bzz.signals import pre_get_instance
 from tests.house import raw
 from tests.support import Server
@@ -384,6 +385,24 @@ def test_an_old_version_that_is_known_is_not_sent_again(server, ana):
     assert (304, b"") == (answer.status, answer.body)
 
 
+@pytest.mark.parametrize(
+    "query", ["?order=asc", "?operation=updated", "?since=2020-01-01T00:00:00Z"]
+)
+def test_the_tag_of_a_page_is_never_newer_than_the_page(house, server, ana, query, monkeypatch):
+    usual, writers = History.last_version, ["bea"]
+
+    def overtaken(history):
+        if writers:
+            actor, user = writers.pop(), house.User.objects.get(pk=ana.split("/")[2])
+            house.write(lambda: user.modify(age=50), actor=actor)
+        return usual(history)
+
+    monkeypatch.setattr(History, "last_version", overtaken)
+    page = server.get(f"{ana}history/{query}")
+
+    assert int(page.etag.strip('"')) <= max(versions(page))
+
+
 def test_an_event_is_asked_for_again_since_its_position_comes_later(server, ana):
     answer = server.get(f"{ana}history/2/?view=event")
 
@@ -493,6 +512,7 @@ def test_a_history_that_was_altered_is_409(server, ana):
 
     assert 409 == answer.status
     assert "an event before it is missing or was altered" in answer.problem["detail"]
+    assert "Eve" not in answer.problem["detail"]
     assert 409 == server.get(f"{ana}?at=3").status
 
 
@@ -712,6 +732,24 @@ def test_the_last_state_decides_who_sees_a_deleted_document(secrets):
     assert 404 == secrets.get(f"{path}history/").status
     assert 404 == secrets.get(f"{path}?at=1").status
     assert 404 == secrets.post(f"{path}history/1/restore/", {}).status
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["live", "deleted"])
+def test_no_history_is_seen_by_whom_the_hook_gives_no_documents(house, deleted):
+    class Note(Document):
+        text = StringField()
+
+        @staticmethod
+        def get_instance_queryset(model, queryset, instance_id, handler):
+            return queryset.none()
+
+    note = house.make(Note, text="x")
+    with serving(house, Note) as server:
+        if deleted:
+            house.write(note.delete)
+        found = [server.get(f"/note/{note.pk}/{below}") for below in ("", "history/", "?at=1")]
+
+    assert [404] * 3 == [each.status for each in found]
 
 
 def test_a_hidden_document_is_not_restored(secrets):

@@ -89,12 +89,15 @@ class EventsHandler(HistoryHandler):
         schema = target.last.schema
         history = self.history_of(target)
         query = asked.query(schema)
+        # Where the page itself does not begin with the last event, that is read before it: a
+        # tag may be too old, never too new.
+        tells_last = asked.newest_first and not query
+        last = 0 if tells_last else history.last_version()
         events = list(
             history.versions(query=query, newest_first=asked.newest_first, limit=asked.limit + 1)
         )
-        if events and asked.newest_first and not query:
+        if events and tells_last:
             return history, events[0].version, events
-        last = history.last_version()
         if not last:
             self.history_key(self.named(target))  # raises for a document that never was
         if not events and asked.field is not None:
