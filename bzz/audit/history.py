@@ -167,6 +167,8 @@ class History:
         """As `changes`, with the two states and the events that led to them."""
         one, other = self.version_of(from_), self.version_of(to)
         low, high = sorted((one, other))
+        if high == 0 and not self.last_version():
+            raise self._missing(0)  # before nothing there is no time before
         if 0 < low < high <= low + self._auditor.snapshots.interval and high in INT64:
             sides = self._near(low, high, session)
         else:

@@ -57,6 +57,13 @@ def test_from_the_later_to_the_earlier_is_the_way_back(server, path):
     assert [{"path": "/name", "from": "Bea", "to": "Ana"}, {"path": "/age", "from": 30}] == changes
 
 
+def test_what_never_existed_has_no_time_before_it_either(server):
+    answer = server.get(f"/user/{NOWHERE}/history/diff/?from=0&to=0")
+
+    assert 404 == answer.status
+    assert answer.problem["detail"].endswith("has no version 0; it has no history.")
+
+
 def test_a_version_is_no_different_from_itself(server, path):
     assert {"from": 2, "to": 2, "changes": []} == server.get(f"{path}?from=2&to=2").json
 
