@@ -178,6 +178,15 @@ def test_without_the_header_a_user_is_anonymous(running):
     assert {"kind": "anonymous", "id": None} == newest["actor"]
 
 
+@pytest.mark.parametrize("below", ["restore", "replay"])
+def test_what_is_about_all_models_is_served_and_described(running, below):
+    described = running.client.get("/openapi.json").json["paths"]
+    answer = running.client.post(f"/history/{below}/", {"nonsense": 1})
+
+    assert f"/history/{below}/" in described
+    assert (422, "/nonsense") == (answer.status, answer.problem["errors"][0]["pointer"])
+
+
 # The past -----------------------------------------------------------------------------------
 
 

@@ -69,7 +69,8 @@ def make_auditor(clock: Callable[[], datetime]) -> Auditor:
 
 def make_application(auditor: Auditor) -> tornado.web.Application:
     """All that the demo serves."""
-    routes = flatten(Handler.routes_for("mongoengine", each, audit=auditor) for each in MODELS)
+    models = [Handler.routes_for("mongoengine", each, audit=auditor) for each in MODELS]
+    routes = flatten([*models, auditor.routes()])
     description = openapi_route(routes, title="The bzz demo", version=__version__)
     index = (r"/", Index, {"auditor": auditor})
     return tornado.web.Application(
