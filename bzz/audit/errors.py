@@ -46,9 +46,10 @@ class ReplayError(AuditError):
         self.expected = expected
         self.found = found
         place = "".join(f"/{token}" for token in path) or "the root"
+        # Without the two values: they may be hidden by now, and messages reach answers and logs.
         super().__init__(
-            f"The change of {place} starts from {_shown(expected)}, but the state has "
-            f"{_shown(found)} there: an event before it is missing or was altered."
+            f"The change of {place} does not start from what the state has there: an event "
+            "before it is missing or was altered."
         )
 
 

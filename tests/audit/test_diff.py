@@ -255,14 +255,15 @@ def test_a_change_that_does_not_fit_is_refused(change: Change, found: Any) -> No
     assert isinstance(caught.value, AuditError)
 
 
-def test_the_refusal_names_the_place_and_both_values() -> None:
+def test_the_refusal_names_the_place_and_keeps_the_values_to_itself() -> None:
     with pytest.raises(ReplayError) as caught:
         apply(STATE, [Change(("a", "b", 1, "c"), "two", 3)])
 
     assert str(caught.value) == (
-        "The change of /a/b/1/c starts from 'two', but the state has 2 there: "
+        "The change of /a/b/1/c does not start from what the state has there: "
         "an event before it is missing or was altered."
     )
+    assert ("two", 2) == (caught.value.expected, caught.value.found)
 
 
 @pytest.mark.parametrize(
