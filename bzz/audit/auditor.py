@@ -175,7 +175,9 @@ class Auditor:
         )
 
     def routes(self, prefix: str = "", handler: type[Any] | None = None) -> Routes:
-        """The routes across models: `/history/restore/`.  Call it after those of the models.
+        """The routes across models: `/history/restore/` and `/history/replay/`.
+
+        Call it after `routes_for` of the models: it serves those that have routes by then.
 
         Args:
             prefix: goes in front of each path: '/api'.
@@ -463,7 +465,7 @@ class Auditor:
         self._snapshots = SnapshotStore(database, real=real)
         self._snapshots.prepare()
         self._store = store
-        self._recorder = WriteRecorder(store, clock=self._clock)
+        self._recorder = WriteRecorder(store, self._snapshots, clock=self._clock)
         self._client = client
 
     def _listen(self) -> None:

@@ -14,7 +14,7 @@ from bzz.audit.blaming import Origins, follow
 from bzz.audit.errors import StreamGap
 from bzz.audit.events import Event, State
 from bzz.audit.replay import after
-from bzz.audit.snapshots import SnapshotStore, Trail
+from bzz.audit.snapshots import NewSnapshots, SnapshotStore
 from bzz.audit.store import HistoryStore
 from bzz.audit.tracking import Tracked
 from bzz.unit import current_unit
@@ -122,7 +122,7 @@ class Folding:
         )
 
     def _go_on(self, reached: _Reached, *, blamed: bool = False) -> Iterator[Step]:
-        trail = Trail(self._snapshots.interval, self._tracked.redaction.hidden)
+        new = NewSnapshots(self._snapshots.interval, self._tracked.redaction.hidden)
         for event in reached.events:
             if event.version != reached.version + 1:
                 raise StreamGap(
@@ -133,13 +133,13 @@ class Folding:
             if blamed:
                 reached.origins = follow(event, reached.origins)
             reached.event = event
-            trail.passes(event, reached.state, reached.origins)
-            if len(trail.snapshots) == _AT_ONCE:
-                self._leave(trail)
+            new.passes(event, reached.state, reached.origins)
+            if len(new.taken) == _AT_ONCE:
+                self._leave(new)
             yield Step(event, before, reached.state, schema)
-        self._leave(trail)
+        self._leave(new)
 
-    def _leave(self, trail: Trail) -> None:
+    def _leave(self, new: NewSnapshots) -> None:
         if self._session is None and current_unit() is None:
-            self._snapshots.keep(self._tracked.stream, self._document_id, trail.snapshots)
-        trail.snapshots.clear()
+            self._snapshots.keep(self._tracked.stream, self._document_id, new.taken)
+        new.taken.clear()

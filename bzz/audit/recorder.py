@@ -13,9 +13,10 @@ from typing import Any
 from bson import ObjectId
 
 from bzz.audit.diff import Change, changes_between, digest
-from bzz.audit.errors import EventNotStored, VersionTaken
+from bzz.audit.errors import EventNotStored, StreamGap, VersionTaken
 from bzz.audit.events import SYSTEM, Context, Event, Intent, Operation, State
-from bzz.audit.replay import fold
+from bzz.audit.folding import Folding
+from bzz.audit.snapshots import SnapshotStore
 from bzz.audit.store import HistoryStore
 from bzz.audit.tracking import Tracked
 from bzz.errors import Superseded, Unavailable
@@ -34,8 +35,11 @@ def utc_now() -> datetime:
 class WriteRecorder:
     """Makes events of writes and appends them in the writes' own transaction."""
 
-    def __init__(self, store: HistoryStore, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, store: HistoryStore, snapshots: SnapshotStore, *, clock: Clock = utc_now
+    ) -> None:
         self._store = store
+        self._snapshots = snapshots
         self._clock = clock
 
     def record(self, recorder: Recorder, tracked: Tracked, writes: Sequence[Write]) -> None:
@@ -132,10 +136,7 @@ class WriteRecorder:
             new = before is None
             return [] if new else [self._baseline(tracked, document_id, before, time)], []
         unit.batch.flush()  # the stream's last event may still be waiting
-        events = self._store.events(
-            tracked.stream, document_id, model=tracked.name, session=unit.session
-        )
-        recorded = fold(events)
+        recorded = self._recorded(tracked, document_id, head, unit)
         forgotten = tracked.redaction.forgotten(recorded)
         shown = tracked.redaction.strip(recorded)
         changes = changes_between(shown, before)
@@ -152,6 +153,14 @@ class WriteRecorder:
             actor=SYSTEM,
         )
         return [found], []
+
+    def _recorded(self, tracked: Tracked, document_id: Any, head: Head, unit: Unit) -> State | None:
+        """The state that the last event left, with what has been hidden since."""
+        folding = Folding(self._store, self._snapshots, tracked, document_id, session=unit.session)
+        found = folding.at(head.version)
+        if found is None:
+            raise StreamGap(tracked.stream, document_id, missing=head.version)
+        return found[1]
 
     def _baseline(
         self, tracked: Tracked, document_id: Any, state: State | None, time: datetime

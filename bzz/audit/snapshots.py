@@ -165,13 +165,13 @@ def _update(stream: str, document_id: Any, snapshot: Snapshot) -> UpdateOne:
     return UpdateOne(query, {"$set": values}, upsert=True)
 
 
-class Trail:
+class NewSnapshots:
     """The snapshots that one reader leaves."""
 
     def __init__(self, interval: int, hidden: Hidden) -> None:
         self._interval = interval
         self._hidden = hidden
-        self.snapshots: list[Snapshot] = []
+        self.taken: list[Snapshot] = []
 
     def passes(self, event: Event, state: State | None, origins: Origins | None) -> None:
         """Take a snapshot, if this is a version and a state to have one."""
@@ -183,4 +183,4 @@ class Trail:
         snapshot = Snapshot.of(event, state, origins)
         sparser = min(1 + len(snapshot.state) // _ROOM, _SPARSEST)
         if event.version % (self._interval * sparser) == 0 and snapshot.opened(event) is not None:
-            self.snapshots.append(snapshot)
+            self.taken.append(snapshot)

@@ -16,7 +16,7 @@ from bzz.audit.blaming import Origins
 from bzz.audit.diff import changes_between, digest
 from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
 from bzz.audit.events import SYSTEM, Event, Operation
-from bzz.audit.snapshots import Snapshot, Trail
+from bzz.audit.snapshots import NewSnapshots, Snapshot
 from bzz.audit.store import packed
 from bzz.values import Hidden, encoded, same
 from tests.bson_values import neighbours
@@ -310,6 +310,32 @@ def test_what_has_been_hidden_since_is_not_shown_from_a_snapshot(house, history)
     assert ("name",) not in [each.path for each in history.blame()]
 
 
+def test_a_write_round_bzz_is_told_from_the_nearest_snapshot(house, history):
+    history.version(23)
+    get_db()["user"].update_one({"_id": history.document_id}, {"$set": {"age": 100}})
+    get_db()["bzz_history"].delete_many({"v": {"$lt": 20}})  # which nobody has to read
+
+    house.write(lambda: house.User.objects.get(pk=history.document_id).update(name="Eva"))
+
+    external = history.event(24)
+    assert ("external", 23, 100) == (
+        external.operation,
+        external.changes[0].from_,
+        external.changes[0].to,
+    )
+
+
+def test_a_write_round_bzz_after_a_gap_is_refused(house, history):
+    get_db()["user"].update_one({"_id": history.document_id}, {"$set": {"age": 100}})
+    get_db()["bzz_history"].delete_one({"v": 22})
+
+    with pytest.raises(StreamGap):
+        house.write(lambda: house.User.objects.get(pk=history.document_id).update(name="Eva"))
+
+    assert 100 == get_db()["user"].find_one()["age"]
+    assert 23 == history.last_version()
+
+
 def test_what_has_been_hidden_since_gets_into_no_snapshot(house, history):
     house.auditor.track(house.User, mask=["name"])
     history = house.auditor.history(house.User, history.document_id)
@@ -320,11 +346,11 @@ def test_what_has_been_hidden_since_gets_into_no_snapshot(house, history):
 
 
 def test_a_state_with_something_hidden_is_passed_by():
-    trail = Trail(1, Hidden.of(["a"]))
+    new = NewSnapshots(1, Hidden.of(["a"]))
     event = event_of({"a": 1})
-    trail.passes(event, {"a": 1}, None)
+    new.passes(event, {"a": 1}, None)
 
-    assert [] == trail.snapshots
+    assert [] == new.taken
 
 
 def event_of(state):
