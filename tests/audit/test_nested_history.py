@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from mongoengine import Document, ListField, ReferenceField, StringField
 
+from tornado.web import HTTPError
+
 from bzz import MongoEngineRestHandler, flatten
+from bzz.signals import pre_get_instance
 from tests.house import raw
 from tests.support import Server
 
@@ -168,6 +171,41 @@ def test_the_owner_is_asked_about_before_the_history(world, ana, group):
 
     assert 403 == answer.status
     assert [("read", "Group", group.pk), ("history", "User", ana.pk)] == asked
+
+
+@pytest.mark.parametrize("below", ["", "1/", "diff/", "blame/"])
+def test_who_refuses_the_owner_refuses_the_reading_of_what_is_below(world, ana, group, below):
+    with served(world) as server, pre_get_instance.connected_to(refuse, sender=world.Group):
+        answer = server.get(f"/group/{group.pk}/head/history/{below}")
+
+    assert 418 == answer.status
+
+
+@pytest.mark.parametrize("below", ["1/restore/", "2/undo/", "replay/?mode=rebuild"])
+@pytest.mark.parametrize("body", [{}, {"dry_run": True}])
+def test_who_refuses_the_owner_refuses_what_is_done_below(world, ana, group, below, body):
+    body = {} if below.startswith("replay") else body
+    with served(world) as server, pre_get_instance.connected_to(refuse, sender=world.Group):
+        answer = server.post(f"/group/{group.pk}/head/history/{below}", body)
+
+    assert 418 == answer.status
+    assert "Anna" == world.User.objects.get(pk=ana.pk).name
+
+
+def test_whom_the_owner_does_not_let_see_it_restores_nothing_below(world, ana, group):
+    world.Group.get_instance_queryset = staticmethod(lambda m, queryset, i, h: queryset.none())
+    with served(world) as server:
+        answers = [
+            server.post(f"/group/{group.pk}/head/history/{below}", {})
+            for below in ("1/restore/", "2/undo/", "replay/")
+        ]
+
+    assert [404] * 3 == [each.status for each in answers]
+    assert ["created", "updated"] == world.told(ana)
+
+
+def refuse(sender):
+    raise HTTPError(418)
 
 
 def test_an_unknown_method_says_which_there_are(world, ana, group):

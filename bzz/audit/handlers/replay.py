@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from bzz.actions import reading
+from bzz.audit.diff import pointer
 from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.base import HistoryHandler, answered
 from bzz.audit.handlers.describing import replayed, replayed_slice
@@ -159,7 +160,7 @@ def _members(values: Any, *known: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InvalidInput([FieldError("", "The body of a replay is an object.")])
     errors = [
-        FieldError(f"/{name}", f"A replay knows {', '.join(known)}, not {name!r}.")
+        FieldError(pointer([name]), f"A replay knows {', '.join(known)}, not {name!r}.")
         for name in values
         if name not in known
     ]

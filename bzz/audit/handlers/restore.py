@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from bzz.actions import reading
 from bzz.audit.context import checked_reason
+from bzz.audit.diff import pointer
 from bzz.audit.errors import ContextError
 from bzz.audit.handlers.base import HistoryHandler, answered
 from bzz.audit.handlers.describing import ordered
@@ -54,7 +55,10 @@ class RestoreHandler(HistoryHandler):
         if self.resource.require_precondition and not order.dry_run:
             require(precondition)
         model = target.last.schema.model
-        await self.ask_may([*reading(target)[:-1], ("restore", model, target.last.value)])
+        way = reading(target)[:-1]
+        await self.ask_may([*way, ("restore", model, target.last.value)])
+        for _, owner, _ in way:
+            await ask(pre_get_instance, owner, arguments=target.arguments, handler=self)
         step, key, live = await self.off_loop(self._key, target)
         signal = pre_get_instance
         if not order.dry_run:
@@ -135,7 +139,7 @@ def _order(values: Any, what: str) -> _Order:
     if not isinstance(values, dict):
         raise InvalidInput([FieldError("", f"{what} has an object for its body.")])
     errors = [
-        FieldError(f"/{name}", f"{what} knows reason, fields and dry_run, not {name!r}.")
+        FieldError(pointer([name]), f"{what} knows reason, fields and dry_run, not {name!r}.")
         for name in values
         if name not in ("reason", "fields", "dry_run")
     ]

@@ -19,6 +19,7 @@ from mongoengine import DateTimeField
 from tornado.web import HTTPError
 
 from bzz.audit.context import checked_reason
+from bzz.audit.diff import pointer
 from bzz.audit.errors import ContextError
 from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.base import translated
@@ -309,7 +310,7 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[FieldError]:
     for name in values:
         if name not in _MEMBERS:
             detail = f"There is no {name!r} here; there is {', '.join(_MEMBERS)}."
-            yield FieldError(f"/{name}", detail)
+            yield FieldError(pointer([name]), detail)
 
 
 class _Reader:
