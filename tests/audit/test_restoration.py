@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from mongoengine import Document, DynamicField, get_db
+from tornado.web import HTTPError
 
 from bzz import MongoEngineRestHandler, flatten
 from bzz.audit import Auditor
 from bzz.audit.errors import HistoryTooShort, UndoConflict
 from bzz.errors import Conflict, InvalidInput, SetupError
+from bzz.signals import pre_create_instance, pre_get_instance
 from tests.house import built, raw, stored
 from tests.support import Server
 
@@ -136,6 +138,30 @@ def test_a_second_run_to_the_same_time_changes_nothing(house, clock):
 
     assert (1, 0, 1) == (report.documents, report.written, report.unchanged)
     assert 3 == len(house.events(user))
+
+
+def test_what_was_deleted_round_bzz_and_made_again_goes_back(house, clock):
+    user = house.make(name="Ana")
+    then = clock.later()
+    raw(house.User).delete_one({"_id": user.pk})
+    house.make(pk=user.pk, name="Eva")
+
+    house.auditor.restoration(model=house.User, to=then).run()
+
+    assert "Ana" == stored(user)["name"]
+    assert ["created", "external", "created", "restored"] == house.told(user)
+
+
+def test_what_had_been_deleted_round_bzz_by_then_is_deleted_again(house):
+    user = house.make(name="Ana")
+    raw(house.User).delete_one({"_id": user.pk})
+    house.make(pk=user.pk, name="Eva")
+    _, external, again = house.events(user)
+    get_db()["bzz_history"].update_one({"_id": again.id}, {"$set": {"t": again.time + HOUR}})
+
+    house.auditor.restoration(model=house.User, to=external.time).run()
+
+    assert stored(user) is None
 
 
 def test_a_document_older_than_its_history_is_told_and_left(house, clock):
@@ -654,6 +680,68 @@ def test_the_set_and_each_document_are_asked_about(house, clock):
     assert [("restore", "User", None), ("restore", "User", user.pk)] == asked
     assert 403 == answer.json["failed"][0]["problem"]["status"]
     assert stored(user) is not None
+
+
+def test_a_preview_shows_no_document_of_which_may_says_no(house):
+    user = house.write(house.User(name="a").save, correlation="bad")
+
+    class Handler(MongoEngineRestHandler):
+        def may(self, action, model, pk):
+            return pk is None
+
+    routes = Handler.routes_for("mongoengine", house.User, audit=house.auditor)
+    with Server(flatten([routes, house.auditor.routes(handler=Handler)])) as server:
+        body = {"correlation": "bad", "model": "user", "dry_run": True}
+        [shown] = server.post("/history/restore/", body).json["sample"]
+
+    assert (str(user.pk), 403) == (shown["document"], shown["problem"]["status"])
+    assert "changes" not in shown
+
+
+def test_a_preview_asks_the_receivers_of_reads(house, api):
+    house.write(house.User(name="a").save, correlation="bad")
+
+    def refuse(sender):
+        raise HTTPError(403)
+
+    with pre_get_instance.connected_to(refuse, sender=house.User):
+        answer = api.post("/history/restore/", {"correlation": "bad", "dry_run": True})
+
+    assert [403] == [each["problem"]["status"] for each in answer.json["sample"]]
+
+
+def test_what_would_be_deleted_is_asked_about_as_a_delete(house):
+    user = house.write(house.User(name="a").save, correlation="bad")
+
+    class Handler(MongoEngineRestHandler):
+        def may(self, action, model, pk):
+            return action != "delete"
+
+    routes = Handler.routes_for("mongoengine", house.User, audit=house.auditor)
+    with Server(flatten([routes, house.auditor.routes(handler=Handler)])) as server:
+        answer = server.post("/history/restore/", {"correlation": "bad", "model": "user"})
+
+    assert [403] == [each["problem"]["status"] for each in answer.json["failed"]]
+    assert stored(user) is not None
+
+
+def test_what_the_server_fails_at_is_in_its_log(house):
+    user = house.make(name="a")
+    house.write(user.delete, correlation="bad")
+
+    def broken(sender):
+        raise RuntimeError("a bug")
+
+    with (
+        Server(flatten([house.routes(), house.auditor.routes()])) as server,
+        pre_create_instance.connected_to(broken, sender=house.User),
+    ):
+        answer = server.post("/history/restore/", {"correlation": "bad"})
+        logged = [each.exc_info[1] for each in server.take_errors(1)]
+    house.running.take_errors(1)  # which listens too
+
+    assert [500] == [each["problem"]["status"] for each in answer.json["failed"]]
+    assert ["a bug"] == list(map(str, logged))
 
 
 def test_what_the_request_may_not_see_is_neither_told_nor_touched(house):

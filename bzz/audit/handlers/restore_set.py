@@ -27,13 +27,20 @@ from bzz.audit.handlers.describing import restored_set
 from bzz.audit.restoration import DocumentWork, Failure, Foreseen, Move, Report, Restoration, tell
 from bzz.audit.selection import Place, chosen
 from bzz.audit.views import show_changes
+from bzz.documents import is_open
 from bzz.errors import FieldError, Gone, InvalidInput, NotFound, Unavailable
 from bzz.jsonvalues import NotThisType, read
 from bzz.openapi.book import Book, Json
 from bzz.problems import problem_for
 from bzz.query import MAX_LIMIT
 from bzz.resource import Resource
-from bzz.signals import ask, pre_create_instance, pre_delete_instance, pre_update_instance
+from bzz.signals import (
+    ask,
+    pre_create_instance,
+    pre_delete_instance,
+    pre_get_instance,
+    pre_update_instance,
+)
 from bzz.source import Source
 from bzz.targets import Step, Target
 from bzz.unit import Unit, Write
@@ -68,7 +75,7 @@ class RestoreSetHandler(AcrossHandler):
         await self.ask_may([("restore", model, None) for model in by_model])
         restoration = await self.off_loop(self._restoration, order)
         if order.dry_run:
-            self.respond(await self.off_loop(self._preview, restoration, by_model, order.limit))
+            self.respond(await self._preview(restoration, by_model, order.limit))
             return
         report = Report()
         more = await self._run(restoration, by_model, order, report)
@@ -99,18 +106,44 @@ class RestoreSetHandler(AcrossHandler):
 
     # Preview -----------------------------------------------------------------------------
 
-    def _preview(
+    async def _preview(
         self, restoration: Restoration, by_model: Mapping[Any, Resource], limit: int | None
     ) -> dict[str, Any]:
-        documents, events, sample = 0, 0, list[Any]()
+        looked = partial(self._look, restoration, by_model, limit or _SAMPLE)
+        documents, events, first = await self.off_loop(looked)
+        sample = list[dict[str, Any]]()
+        for found, work in first:
+            foreseen = await self._foresee(restoration, found, work)
+            sample.extend(self._show(by_model, each) for each in foreseen)
+        return {"documents": documents, "events": events, "sample": sample}
+
+    def _look(
+        self, restoration: Restoration, by_model: Mapping[Any, Resource], limit: int
+    ) -> tuple[int, int, list[tuple[_Found, DocumentWork]]]:
+        """How many documents the request may see, and chosen events of theirs; the first few."""
+        documents, events, first = 0, 0, list[tuple[_Found, DocumentWork]]()
         for _, work in restoration.works():
-            if self._find(by_model[work.model], work) is None:
-                continue
+            # Where everybody sees everything, those that are only counted need no look.
+            if documents < limit or not is_open(work.model):
+                found = self._find(by_model[work.model], work)
+                if found is None:
+                    continue
+                if documents < limit:
+                    first.append((found, work))
             documents += 1
             events += work.events
-            if documents <= (limit or _SAMPLE):
-                sample.extend(self._show(by_model, each) for each in restoration.foresee(work))
-        return {"documents": documents, "events": events, "sample": sample}
+        return documents, events, first
+
+    async def _foresee(
+        self, restoration: Restoration, found: _Found, work: DocumentWork
+    ) -> list[Foreseen]:
+        model, step = found.step.schema.model, found.step
+        try:
+            await self.ask_may([("restore", model, step.value)])
+            await ask(pre_get_instance, model, arguments=[step.argument], handler=self)
+        except HTTPError as error:
+            return [Foreseen(model, work.history.document_id, None, [], error)]
+        return await self.off_loop(restoration.foresee, work)
 
     # Running -----------------------------------------------------------------------------
 
@@ -156,6 +189,11 @@ class RestoreSetHandler(AcrossHandler):
                 work.failed(move, error)
             else:
                 work.made(move, write)
+        for failure in work.failures:
+            # What is nobody's fault but the server's is answered without saying more.
+            if problem_for(translated(failure.error)).status == 500:
+                fault = failure.error
+                self.log_exception(type(fault), fault, fault.__traceback__)
         return True
 
     async def _permit(self, found: _Found, move: Move) -> None:
@@ -163,6 +201,7 @@ class RestoreSetHandler(AcrossHandler):
         await self.ask_may([("restore", model, step.value)])
         signal = pre_update_instance if found.live else pre_create_instance
         if move.kind == "delete":
+            await self.ask_may([("delete", model, step.value)])
             signal = pre_delete_instance
         await ask(signal, model, arguments=[step.argument], handler=self)
 
