@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -173,6 +174,16 @@ class Auditor:
         raise SetupError(
             f"{model.__name__} is not audited: pass audit= to routes_for, or track() it."
         )
+
+    def tracked_of(self, model: Model, state: State | None) -> Tracked:
+        """How the document of a state is recorded: as its own class, `model` or one below it.
+
+        Raises `SetupError`.
+        """
+        if state is None or not model._meta.get("allow_inheritance"):
+            return self.tracked_as(model)
+        own = Source.of(model).class_of(state)
+        return self.tracked_as(own if issubclass(own, model) else model)
 
     def routes(self, prefix: str = "", handler: type[Any] | None = None) -> Routes:
         """The routes across models: `/history/restore/` and `/history/replay/`.
@@ -406,7 +417,8 @@ class Auditor:
 
         Args:
             to: a time, UTC.
-            model: the class whose documents are meant; all tracked ones by default.
+            model: the class whose documents are meant, with those that inherit from it; all
+                tracked ones by default.
             actor: whose events, an id or 'kind:id'.
             correlation: the events of one request, or of those that share its id.
             since, until: when the events were made, UTC, both inclusive; not with `to`.
@@ -415,7 +427,7 @@ class Auditor:
         time from which on events are meant (a correlation needs none).
         """
         selection = chosen(
-            list(self._tracked.values()) if model is None else [self.tracked_as(model)],
+            list(self._tracked.values()) if model is None else self._of_family(model),
             named=model is not None,
             to=to,
             actor=actor,
@@ -541,7 +553,7 @@ class Auditor:
 
     def matches(self, head: Head, model: Model, state: State | None) -> bool:
         """Whether `state` is what the document was after the event of `head`."""
-        shown = self.tracked_as(model).redaction.strip(state)
+        shown = self.tracked_of(model, state).redaction.strip(state)
         # What is hidden now was told by the last event where it has been hidden since.
         return is_state_of(head, shown) or (shown is not state and is_state_of(head, state))
 
@@ -581,6 +593,10 @@ class Auditor:
         return self._segment
 
     # Parts -----------------------------------------------------------------------------
+
+    def _of_family(self, model: Model) -> list[Tracked]:
+        """How a model is recorded, and each class that inherits from it."""
+        return [replace(self.tracked_as(each), model=each) for each in (model, *family(model))]
 
     def models(self) -> list[Model]:
         """The classes that are tracked by themselves."""

@@ -95,7 +95,7 @@ class History:
     def version(self, number: int, *, session: Any = None) -> tuple[Event, State]:
         """An event, and the document as stored after it.  Raises as `state_at`."""
         event, state = self._state(number, session)
-        return event, self._shown(event, state)
+        return event, self._shown(state, event.schema) or {}
 
     def version_of(self, moment: int | datetime) -> int:
         """The version that a moment means: itself, or the last one not after a time.
@@ -113,9 +113,9 @@ class History:
         they were recorded.
         Raises `StreamGap` when an event is missing and `ReplayError` when one was altered.
         """
-        shown = self._tracked.shown
         for step in self._folding(session).steps(first, last):
-            before, after = shown(step.before, step.schema), shown(step.after, step.event.schema)
+            before = self._shown(step.before, step.schema)
+            after = self._shown(step.after, step.event.schema)
             yield Step(step.event, before, after, self._tracked.schema)
 
     def around(self, events: Sequence[Event]) -> dict[int, Step]:
@@ -210,12 +210,12 @@ class History:
         """
         for event in self.versions(newest_first=True, limit=1):
             if not event.gone:
-                return self._shown(*self._state(event.version))
+                return self._shown(self._state(event.version)[1], event.schema)
             # It was left as the event before had it, if its schema matters at all.
             left = event
             if self._tracked.upcasts and event.version > 1:
                 left = self.event(event.version - 1)
-            return self._shown(left, before(event))
+            return self._shown(before(event), left.schema)
         return None
 
     def restore(
@@ -280,6 +280,10 @@ class History:
             raise self._missing(version)
         return steps[0].before, [step.event for step in steps]
 
+    def recorded_as(self, state: State | None) -> Tracked:
+        """How the document is recorded that has a state: by its own class."""
+        return self._auditor.tracked_of(self._tracked.model, state)
+
     def verify(self) -> Report:
         """Prove this history, and that the stored document is what it says, in one snapshot.
 
@@ -315,16 +319,15 @@ class History:
             raise Gone(str(error), version=error.version) from error
         except (StreamGap, ReplayError) as error:
             raise Conflict(str(error)) from error
-        return Past(event.version, event.time, self._shown(event, state))
+        return Past(event.version, event.time, self._shown(state, event.schema) or {})
 
     def _present(self) -> tuple[int, State | None, Origins | None, State | None]:
         """The last version, its state and their origins, and what is stored, all of one moment."""
-        strip = self._tracked.redaction.strip
         last = self.last_version()
         recorded, origins = self._folding().origins(last) if last else (None, None)
-        recorded = strip(recorded)
-        source = Source.of(self._tracked.model)
-        stored = strip(source.find_one(None, {"_id": self.document_id}))
+        stored = Source.of(self._tracked.model).find_one(None, {"_id": self.document_id})
+        strip = self.recorded_as(recorded if stored is None else stored).redaction.strip
+        recorded, stored = strip(recorded), strip(stored)
         if same(recorded, stored) or self.last_version() == last:
             return last, recorded, origins, stored
         # A writer came between the two: what the last event left was stored a moment ago.
@@ -344,10 +347,9 @@ class History:
             raise DocumentDeleted(self._tracked.stream, self.document_id, version=version)
         return event, state
 
-    def _shown(self, event: Event, state: State) -> State:
-        """A state that an event left, as of today's schema and without what is hidden by now."""
-        shown = self._tracked.shown(state, event.schema)
-        return {} if shown is None else shown
+    def _shown(self, state: State | None, schema: int) -> State | None:
+        """A state that code of `schema` left, as of today's and without what is hidden by now."""
+        return self.recorded_as(state).shown(state, schema)
 
     def _after(self, version: int, session: Any = None) -> tuple[Event, State | None]:
         found = self._folding(session).at(version) if int(version) in INT64 else None
@@ -359,7 +361,7 @@ class History:
         if version == 0:
             return Side(0, None, None)
         event, state = self._after(version, session)
-        return Side(version, event, self._tracked.shown(state, event.schema))
+        return Side(version, event, self._shown(state, event.schema))
 
     def _near(self, low: int, high: int, session: Any) -> dict[int, Side]:
         """Two sides that are told faster in one go than one by one."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bzz.audit.diff import Change, changes_between, parse, pointer
 from bzz.audit.errors import CannotUndo, UndoConflict
 from bzz.audit.events import Event, Intent, State
-from bzz.audit.tracking import Tracked
+from bzz.audit.redaction import Redaction
 from bzz.audit.undoing import is_selected, undone
 from bzz.errors import Conflict, FieldError, InvalidInput
 from bzz.recording import Model
@@ -55,7 +55,7 @@ class Plan:
 _Live: TypeAlias = "tuple[Write | None, State | None]"
 
 Planner: TypeAlias = Callable[
-    [Unit, "History", Tracked, Model, int, "list[str] | None"],
+    [Unit, "History", Model, int, "list[str] | None"],
     Plan,
 ]
 """`plan_restore` or `plan_undo`."""
@@ -64,7 +64,6 @@ Planner: TypeAlias = Callable[
 def plan_restore(
     unit: Unit,
     history: History,
-    tracked: Tracked,
     model: Model,
     version: int,
     fields: list[str] | None = None,
@@ -79,13 +78,13 @@ def plan_restore(
     state = history.state_at(version, session=unit.session)
     if fields is not None:
         state = _only(schema_of(model), fields, state, before)
-    return _plan(Intent(restored_from=version), tracked, model, (current, before), state)
+    redaction = history.recorded_as(state if before is None else before).redaction
+    return _plan(Intent(restored_from=version), redaction, model, (current, before), state)
 
 
 def plan_undo(
     unit: Unit,
     history: History,
-    tracked: Tracked,
     model: Model,
     version: int,
     fields: list[str] | None = None,
@@ -104,13 +103,16 @@ def plan_undo(
             "there will be one event; undo in a write of its own."
         )
     earlier, events = history.since(version, session=unit.session)
-    schema, hidden = schema_of(model), tracked.redaction.hidden
+    redaction = history.recorded_as(earlier if before is None else before).redaction
+    schema, hidden = schema_of(model), redaction.hidden
     only = None if fields is None else _selection(schema, events[0], fields)
-    found = undone(earlier, events, tracked.redaction.strip(before), hidden=hidden, only=only)
+    found = undone(earlier, events, redaction.strip(before), hidden=hidden, only=only)
     if found.touches:
         touches = [(pointer(schema.names(each.path)), each.version) for each in found.touches]
-        raise UndoConflict(tracked.stream, history.document_id, version=version, conflicts=touches)
-    return _plan(Intent(undo_of=version), tracked, model, (current, before), found.state)
+        raise UndoConflict(
+            events[0].stream, history.document_id, version=version, conflicts=touches
+        )
+    return _plan(Intent(undo_of=version), redaction, model, (current, before), found.state)
 
 
 def _read(unit: Unit, history: History, model: Model) -> _Live:
@@ -124,9 +126,8 @@ def _read(unit: Unit, history: History, model: Model) -> _Live:
     return current, unit.find_one(source, query)
 
 
-def _plan(intent: Intent, tracked: Tracked, model: Model, live: _Live, state: State) -> Plan:
+def _plan(intent: Intent, redaction: Redaction, model: Model, live: _Live, state: State) -> Plan:
     current, before = live
-    redaction = tracked.redaction
     target = redaction.keep_hidden(state, before) or state
     changes = changes_between(redaction.strip(before), redaction.strip(target))
     return Plan(intent, model, current, before, target, changes)

@@ -21,6 +21,7 @@ from bzz.audit.folding import Step as Folded
 from bzz.audit.history import History
 from bzz.audit.planning import plan_restore, plan_undo
 from bzz.audit.restoring import carry_out
+from bzz.audit.scope import Scope
 from bzz.audit.selection import Chosen, Place, Selection
 from bzz.audit.standing import taken_back
 from bzz.audit.tracking import Tracked
@@ -148,7 +149,7 @@ class DocumentWork:
         if head is None or head.version != move.seen:
             raise Moved(f"{model.__name__} {history.document_id} is being changed right now.")
         if move.kind == "undo":
-            plan = plan_undo(unit, history, self.tracked, model, move.version)
+            plan = plan_undo(unit, history, model, move.version)
             return None if plan.is_so else carry_out(unit, plan)
         current = unit.load(model, {"_id": history.document_id})
         if current is not None and current_version(unit, current) is None:
@@ -159,7 +160,7 @@ class DocumentWork:
         if move.kind == "delete":
             write = load_document(unit, model, {"_id": history.document_id})
             return None if write is None else delete(unit, write)
-        plan = plan_restore(unit, history, self.tracked, model, move.version)
+        plan = plan_restore(unit, history, model, move.version)
         return None if plan.is_so else carry_out(unit, plan)
 
     def made(self, move: Move, write: Write | None) -> None:
@@ -288,15 +289,31 @@ class Restoration:
 
     def count(self) -> tuple[int, int]:
         """How many documents are in the set, and how many chosen events they have."""
-        return self._selection.count(self._auditor.store)
+        if not any(_shares(each.model) for each in self._selection.tracked):
+            return self._selection.count(self._auditor.store)
+        events = [work.events for _, work in self.works()]
+        return len(events), sum(events)
 
     def works(self, *, after: Place | None = None) -> Iterator[tuple[Place, DocumentWork]]:
         """The work of each document of the set, in the order of their places, behind one."""
         by_stream = {each.stream: each for each in self._selection.tracked}
         for chosen in self._selection.documents(self._auditor.store, after=after):
             tracked = by_stream[chosen.stream]
+            if not self._is_meant(tracked, chosen.document):
+                continue
             history = History(self._auditor, tracked, chosen.document)
             yield chosen.place, DocumentWork(history, tracked, chosen, self._to)
+
+    def _is_meant(self, tracked: Tracked, document: Any) -> bool:
+        """Whether a document is of the model that is meant, and not of one beside or above it."""
+        if not _shares(tracked.model):
+            return True
+        scope = Scope(self._auditor, tracked.stream, tracked.model)
+        state = scope.source.find_one(None, {"_id": document})
+        if state is None:
+            state = self._auditor.last_state(tracked.model, document)
+        # What its history cannot tell is listed with that as its reason.
+        return state is None or scope.has(state)
 
     def preview(self, limit: int = 20) -> list[Foreseen]:
         """What would be done with the first `limit` documents; nothing is written.
@@ -368,6 +385,11 @@ class Restoration:
                 work.made(move, write)
 
 
+def _shares(model: type[Any]) -> bool:
+    """Whether other classes may have documents in the stream of a class that inherits."""
+    return "." in model._class_name
+
+
 def tell(report: Report, place: Place, work: DocumentWork) -> None:
     """Add to a report what became of one document."""
     report.documents += 1
@@ -382,14 +404,14 @@ def _make_here(work: DocumentWork, move: Move) -> Write | None:
 
 
 def _changes_of(work: DocumentWork, move: Move) -> list[Change]:
-    unit, history, tracked = _unit(), work.history, work.tracked
+    unit, history = _unit(), work.history
     if move.kind == "restore":
-        return plan_restore(unit, history, tracked, work.model, move.version).changes
+        return plan_restore(unit, history, work.model, move.version).changes
     if move.kind == "undo":
-        return plan_undo(unit, history, tracked, work.model, move.version).changes
+        return plan_undo(unit, history, work.model, move.version).changes
     current = unit.load(work.model, {"_id": history.document_id})
     before = None if current is None else current.before
-    return changes_between(tracked.redaction.strip(before), None)
+    return changes_between(history.recorded_as(before).redaction.strip(before), None)
 
 
 def _unit() -> Unit:

@@ -53,7 +53,7 @@ def plan_in(
     fields: list[str] | None = None,
 ) -> Plan:
     """Plan within the current unit of work.  Raises `BzzError` outside of one."""
-    return planner(_unit(), history, tracked, tracked.model, version, fields)
+    return planner(_unit(), history, tracked.model, version, fields)
 
 
 def _carry_out_in(

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from mongoengine import Document, ListField, ReferenceField, StringField
-
 from tornado.web import HTTPError
 
 from bzz import MongoEngineRestHandler, flatten

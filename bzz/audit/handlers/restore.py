@@ -57,8 +57,8 @@ class RestoreHandler(HistoryHandler):
         model = target.last.schema.model
         way = reading(target)[:-1]
         await self.ask_may([*way, ("restore", model, target.last.value)])
-        for _, owner, _ in way:
-            await ask(pre_get_instance, owner, arguments=target.arguments, handler=self)
+        for action in way:
+            await ask(pre_get_instance, action[1], arguments=target.arguments, handler=self)
         step, key, live = await self.off_loop(self._key, target)
         signal = pre_get_instance
         if not order.dry_run:
@@ -98,10 +98,9 @@ class RestoreHandler(HistoryHandler):
         self, unit: Unit, worker: Worker, step: Step, key: Any, version: int, order: _Order
     ) -> Plan:
         model = step.schema.model
-        tracked = self.auditor.tracked_as(model)
         history = self.auditor._history(model, key)
         with answered():
-            plan = self.planner()(unit, history, tracked, model, version, order.fields)
+            plan = self.planner()(unit, history, model, version, order.fields)
         if worker.precondition is not None:
             current = _version_now(unit, plan, model, key)
             worker.precondition.check(current, what=f"{model.__name__} {key}")
