@@ -8,7 +8,7 @@ back already has nothing left to do: a second run finishes what the first has le
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -245,25 +245,39 @@ def _tail(steps: Sequence[Folded], wanted: set[int], nothing: set[int]) -> Seque
 def _come_to_nothing(steps: Sequence[Folded]) -> set[int]:
     """The versions of events that changed nothing in the end.
 
-    Those after which the document came to be as it was before them, and those that were
-    undone, with the undo.
+    Those that were undone, with the undo, and those after which the document came to be as it
+    was before them.  An undo belongs to what it took back: a delete after one that brought the
+    document back counts, although the document was away before as well.
     """
-    nothing: set[int] = set()
-    earliest: dict[bytes, int] = {}
+    pairs = _undo_pairs([step.event for step in steps])
+    nothing, places = set(pairs), dict[bytes, list[int]]()
     states = [canonical(steps[0].before), *(canonical(step.after) for step in steps)]
     for index, state in enumerate(states):
-        earliest.setdefault(state, index)
+        places.setdefault(state, []).append(index)
+    versions = [step.event.version for step in steps]
     end = len(steps)
     while end > 0:
-        begin = earliest[states[end]]
-        nothing.update(step.event.version for step in steps[begin:end])
+        same = places[states[end]]
+        begin = next(each for each in same if _is_whole(set(versions[each:end]), pairs))
+        nothing.update(versions[begin:end])
         end = min(begin, end - 1)
-    events = {step.event.version: step.event for step in steps}
-    for undo, target in taken_back(list(events.values())).items():
-        # An undo of single fields leaves the others.
-        if _places(events[undo]) == _places(events[target]):
-            nothing |= {undo, target}
     return nothing
+
+
+def _undo_pairs(events: Sequence[Event]) -> dict[int, int]:
+    """For each undo the version that it took back, and the other way round."""
+    known = {event.version: event for event in events}
+    pairs: dict[int, int] = {}
+    for undo, target in taken_back(events).items():
+        # An undo of single fields leaves the others.
+        if _places(known[undo]) == _places(known[target]):
+            pairs |= {undo: target, target: undo}
+    return pairs
+
+
+def _is_whole(versions: set[int], pairs: Mapping[int, int]) -> bool:
+    """Whether some versions hold, of each of these pairs, both or none."""
+    return all(pairs.get(each, each) in versions for each in versions)
 
 
 def _places(event: Event) -> set[Path]:

@@ -345,6 +345,22 @@ def test_what_somebody_put_right_by_hand_is_left_alone(house):
     assert 3 == len(house.events(user))
 
 
+def test_what_was_brought_back_and_deleted_again_stays_deleted(house):
+    user = house.make(name="Ana", age=1)
+    change(house, user, correlation="bad", age=99)
+    house.write(user.delete, correlation="cleanup")
+    house.auditor.history(house.User, user.pk).undo(3)
+    house.write(user.delete, actor="bea")
+
+    bad = house.auditor.restoration(correlation="bad").run()
+    cleanup = house.auditor.restoration(correlation="cleanup").run()
+
+    assert ["deleted the document" in str(each.error) for each in bad.failures] == [True]
+    assert (0, 1) == (cleanup.written, cleanup.unchanged)
+    assert stored(user) is None
+    assert 5 == len(house.events(user))
+
+
 def test_the_time_of_events_can_be_bounded(house, clock):
     user = house.make(name="Ana")
     clock.later()
