@@ -26,7 +26,8 @@ audit.carrying audit.standing audit.undoing audit.blaming audit.comparing audit.
 audit.store audit.tracking audit.snapshots audit.folding audit.recorder audit.planning
 audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audit.bulk
 audit.history audit.selection audit.restoration audit.views
-audit.handlers.describing audit.handlers.arguments audit.handlers.base audit.handlers.events
+audit.handlers.describing audit.handlers.arguments audit.handlers.verbs audit.handlers.base
+audit.handlers.events
 audit.handlers.version audit.handlers.compare audit.handlers.blame audit.handlers.restore
 audit.handlers.across audit.handlers.replay audit.handlers.restore_set
 audit.handlers.routing audit.auditor

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from tornado.web import HTTPError
-
-from bzz.errors import NotFound
-from bzz.mongoengine_handler import MongoEngineRestHandler
+from bzz.audit.handlers.verbs import AuditHandler
 from bzz.openapi.book import Book, Json
 from bzz.problems import Problem, problem_for
 from bzz.resource import Resource
 
-if TYPE_CHECKING:
-    from bzz.audit.auditor import Auditor
 
-
-class AcrossHandler(MongoEngineRestHandler):
+class AcrossHandler(AuditHandler):
     """What stands beside the histories of single documents: it is about all models at once.
 
     By itself it takes what is not there.
     """
-
-    auditor: Auditor
-    template: ClassVar[str] = ""
-    methods: tuple[str, ...] = ()
 
     @classmethod
     def describe(cls, book: Book, resource: Resource) -> dict[str, Json]:
@@ -42,33 +32,6 @@ class AcrossHandler(MongoEngineRestHandler):
         """`resource` gives what holds for the request as a whole: deadline, size of its body."""
         super().initialize(resource)
         self._described: Mapping[Any, object] | None = None
-
-    async def get(self, *_: str) -> None:
-        """Not here, unless a subclass says so."""
-        self._refuse()
-
-    async def head(self, *_: str) -> None:
-        """As GET; the body is not sent."""
-        await self.get(*_)
-
-    async def post(self, *_: str) -> None:
-        """Not here, unless a subclass says so."""
-        self._refuse()
-
-    async def put(self, *_: str) -> None:
-        """A history is written by writes alone."""
-        self._refuse()
-
-    patch = delete = put
-
-    def _refuse(self) -> None:
-        if not self.methods:
-            raise NotFound(f"There is nothing at {self.request.path!r}.")
-        raise HTTPError(405)
-
-    def allowed(self) -> list[str]:
-        """The methods that the request's path allows."""
-        return sorted(["OPTIONS", *self.methods])
 
     def problem(self, error: BaseException) -> Problem:
         """The problem as which an error is answered; it is about no one model."""

@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 from urllib.parse import quote
-
-from tornado.web import HTTPError
 
 from bzz.actions import reading
 from bzz.audit.errors import (
@@ -22,10 +20,10 @@ from bzz.audit.errors import (
     UnknownVersion,
 )
 from bzz.audit.handlers.describing import VERSION
+from bzz.audit.handlers.verbs import AuditHandler
 from bzz.audit.history import History
 from bzz.documents import is_open
 from bzz.errors import Conflict, Gone, NotFound, Overtaken
-from bzz.mongoengine_handler import MongoEngineRestHandler
 from bzz.openapi.book import Book, Json
 from bzz.openapi.places import Place, places_of
 from bzz.recording import recorder_of
@@ -34,16 +32,13 @@ from bzz.targets import Step, Target, parse_target, segments_of
 from bzz.unit import Unit
 from bzz.work import Worker, document_key
 
-if TYPE_CHECKING:
-    from bzz.audit.auditor import Auditor
-
 FOR_EVER = "private, max-age=31536000, immutable"
 """Cache-Control (RFC 9111, RFC 8246) of what never changes; for its reader alone."""
 CHECKED = "private, no-cache"
 """Of what may have changed: kept, and asked for again with its tag."""
 
 
-class HistoryHandler(MongoEngineRestHandler):
+class HistoryHandler(AuditHandler):
     """What stands below a document's history; by itself it takes what is not there.
 
     A subclass says what stands `below` the history's segment (a pattern, and the same as the
@@ -52,12 +47,9 @@ class HistoryHandler(MongoEngineRestHandler):
     the document through another one.
     """
 
-    auditor: Auditor
     path: ClassVar[re.Pattern[str]]
     nested: ClassVar[bool] = False
     below: ClassVar[str] = "(?:/.*)?"
-    template: ClassVar[str] = ""
-    methods: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def describe(cls, book: Book, resource: Resource) -> dict[str, Json]:
@@ -79,29 +71,10 @@ class HistoryHandler(MongoEngineRestHandler):
         """The operations at a history, or below it, by their methods, for OpenAPI."""
         return {}
 
-    async def get(self, *_: str) -> None:
-        """Not here, unless a subclass says so."""
-        self._refuse()
-
-    async def head(self, *_: str) -> None:
-        """As GET; the body is not sent."""
-        await self.get(*_)
-
-    async def post(self, *_: str) -> None:
-        """Not here, unless a subclass says so."""
-        self._refuse()
-
-    async def put(self, *_: str) -> None:
-        """A history is written by writes alone."""
-        self._refuse()
-
-    patch = delete = put
-
-    def _refuse(self) -> None:
+    def refuse(self) -> None:
+        """As `AuditHandler`; raises `NotFound` too for a path that names no document."""
         self.target()
-        if not self.methods:
-            raise NotFound(f"A history has nothing at {self.request.path!r}.")
-        raise HTTPError(405)
+        super().refuse()
 
     # What the path names -----------------------------------------------------------------
 
@@ -121,7 +94,7 @@ class HistoryHandler(MongoEngineRestHandler):
             self.target()
         except NotFound:
             return ["OPTIONS"]
-        return sorted(["OPTIONS", *self.methods])
+        return super().allowed()
 
     def url(self, *below: str) -> str:
         """The path of the document, or of what stands below it, as the request spells it."""
