@@ -809,7 +809,7 @@ def run(world: Any, **options: Any) -> None:
 
 
 def test_documents_of_every_kind_are_as_the_plain_model_says(world):
-    run(world, max_examples=10, stateful_step_count=20)
+    run(world, max_examples=8, stateful_step_count=20, derandomize=True)
 
 
 @pytest.mark.soak
