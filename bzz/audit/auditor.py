@@ -185,6 +185,11 @@ class Auditor:
         own = Source.of(model).class_of(state)
         return self.tracked_as(own if issubclass(own, model) else model)
 
+    def is_of_many(self, model: Model) -> bool:
+        """Whether classes that inherit from a model are recorded in ways of their own."""
+        own = self.tracked_as(model)
+        return any(self.tracked_as(each) is not own for each in family(model))
+
     def routes(self, prefix: str = "", handler: type[Any] | None = None) -> Routes:
         """The routes across models: `/history/restore/` and `/history/replay/`.
 

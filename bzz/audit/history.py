@@ -28,7 +28,7 @@ from bzz.jsonvalues import INT64, NotThisType, read, show
 from bzz.recording import Past
 from bzz.source import Source
 from bzz.unit import Write
-from bzz.values import same
+from bzz.values import Hidden, same
 
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
@@ -283,6 +283,16 @@ class History:
     def recorded_as(self, state: State | None) -> Tracked:
         """How the document is recorded that has a state: by its own class."""
         return self._auditor.tracked_of(self._tracked.model, state)
+
+    def hidden(self) -> Hidden:
+        """What is hidden by now of this document, by its own class."""
+        if not self._auditor.is_of_many(self._tracked.model):
+            return self._tracked.redaction.hidden
+        try:
+            state = self.last_state()
+        except (ReplayError, StreamGap):  # nobody can tell which class it is
+            state = None
+        return self.recorded_as(state).redaction.hidden
 
     def verify(self) -> Report:
         """Prove this history, and that the stored document is what it says, in one snapshot.

@@ -103,3 +103,16 @@ def test_a_deleted_document_is_of_the_class_that_it_had(animals):
     animals.auditor.restoration(model=animals.Dog, correlation="bad").run()
 
     assert ("d", None) == (stored(dog)["name"], stored(cat))
+
+
+@pytest.mark.parametrize("below", ["?include=state,patch", "1/?view=event", "2/?view=event"])
+def test_what_is_masked_of_the_own_class_later_is_in_no_event(animals, dog, below):
+    animals.auditor.track(animals.Dog, mask=["pin", "name"])
+    with Server(
+        MongoEngineRestHandler.routes_for("mongoengine", animals.Animal, audit=animals.auditor)
+    ) as server:
+        answer = server.get(f"/animal/{dog.pk}/history/{below}")
+
+    assert 200 == answer.status
+    assert b"/name" not in answer.body
+    assert b'"a"' not in answer.body

@@ -235,5 +235,22 @@ def test_documents_that_the_request_may_not_see_stand_in_no_answer(house, across
     monkeypatch.setattr(house.User, "get_instance_queryset", mine, raising=False)
     answer = across(model="user").json
 
-    assert (2, False) == (answer["checked"], answer["ok"])
+    assert (1, False) == (answer["checked"], answer["ok"])
     assert [str(seen.pk)] == [each["document"] for each in answer["differences"]]
+
+
+def test_a_model_of_which_a_request_sees_a_part_is_not_rebuilt_as_a_whole(
+    house, across, monkeypatch
+):
+    user = house.make(name="Ana")
+    raw(house.User).update_one({"_id": user.pk}, {"$set": {"name": "Eve"}})
+
+    def mine(model, queryset, instance_id, handler):
+        return queryset.filter(pk=instance_id, name="Ana")
+
+    monkeypatch.setattr(house.User, "get_instance_queryset", mine, raising=False)
+    answer = across(model="user", mode="rebuild")
+
+    assert 422 == answer.status
+    assert "A request may not see every user, so they are rebuilt one by one" in str(answer.problem)
+    assert "Eve" == stored(user)["name"]

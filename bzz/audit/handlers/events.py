@@ -24,6 +24,7 @@ from bzz.preconditions import etag, none_match
 from bzz.resource import Resource
 from bzz.schema import Schema
 from bzz.targets import Target
+from bzz.values import Hidden
 from bzz.work import show_state
 
 
@@ -59,13 +60,12 @@ class EventsHandler(HistoryHandler):
         arguments = self.check_arguments(*EVENT_FILTERS)
         asked = Asked.read(arguments, schema)
         await self.permit_reading(target)
-        last, events, steps = await self.off_loop(self._read_events, target, asked)
+        last, events, steps, hidden = await self.off_loop(self._read_events, target, asked)
         self.set_header("Cache-Control", CHECKED)
         self.set_header("Etag", etag(last))
         if none_match(self.request.headers.get("If-None-Match"), last):
             self.set_status(304)
             return
-        hidden = self.auditor.hidden(schema.model)
         following = None
         if len(events) > asked.limit:
             events = events[: asked.limit]
@@ -78,12 +78,15 @@ class EventsHandler(HistoryHandler):
 
     def _read_events(
         self, target: Target, asked: Asked
-    ) -> tuple[int, list[Event], dict[int, Step]]:
-        """The last version, the events and one more, and the states around them if asked for."""
+    ) -> tuple[int, list[Event], dict[int, Step], Hidden]:
+        """The last version, the events and one more, the states around them if asked for.
+
+        And what is hidden of the document by now.
+        """
         history, last, events = self._find_events(target, asked)
         with answered():
             steps = history.around(events[: asked.limit]) if asked.include else {}
-            return last, history.as_of_today(events), steps
+            return last, history.as_of_today(events), steps, history.hidden()
 
     def _find_events(self, target: Target, asked: Asked) -> tuple[History, int, list[Event]]:
         schema = target.last.schema

@@ -99,6 +99,12 @@ class ReplayAcrossHandler(AcrossHandler):
         if not isinstance(name, str) or name not in known:
             detail = f"model is one of {', '.join(sorted(known))}; got {name!r}."
             raise InvalidInput([FieldError("/model", detail)])
+        if mode == "rebuild" and hasattr(known[name], "get_instance_queryset"):
+            detail = (
+                f"A request may not see every {name}, so they are rebuilt one by one, or in code "
+                "with auditor.rebuild."
+            )
+            raise InvalidInput([FieldError("/model", detail)])
         return [known[name]]
 
     def _slice(
@@ -112,18 +118,15 @@ class ReplayAcrossHandler(AcrossHandler):
             run = verify_all(self.auditor, model, after=cursor, batch=batch)
         reports = list(islice(run, batch))
         more = len(reports) >= batch
-        reports = reports[:limit]
-        wrong = [each for each in reports if each.differences or not each.ok]
+        token = reports[:limit][-1].token if more else None
         schemas = {name: schema_of(each) for name, each in self._known().items()}
+        reports = [each for each in reports[:limit] if self._sees(each, schemas[each.model])]
+        wrong = [each for each in reports if each.differences or not each.ok]
         return {
             "ok": all(each.ok for each in reports),
             "checked": len(reports),
-            "differences": [
-                show_report(each, schemas[each.model])
-                for each in wrong
-                if self._sees(each, schemas[each.model])
-            ],
-            "next": reports[-1].token if more else None,
+            "differences": [show_report(each, schemas[each.model]) for each in wrong],
+            "next": token,
         }
 
     def _sees(self, report: Report, schema: Schema) -> bool:

@@ -82,7 +82,7 @@ class VersionHandler(HistoryHandler):
         with answered():
             if view == "event":
                 [event] = history.as_of_today([history.event(version)])
-                return event, show_event(event, schema, self.auditor.hidden(schema.model))
+                return event, show_event(event, schema, history.hidden())
             event, state = history.version(version)
             return event, show_state(schema.model, state)
 
