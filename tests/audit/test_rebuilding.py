@@ -331,6 +331,22 @@ def test_any_document_is_given_back_typed(standing_house, states):
     forget(key)
 
 
+def test_the_documents_of_all_models_are_rebuilt_in_one_run(house, user):
+    team = house.make(house.Team, name="Red")
+    for each in (user, team):
+        raw(type(each)).update_one({"_id": each.pk}, {"$set": {"name": "Eve"}})
+
+    counts = house.auditor.rebuild().run()
+
+    assert 2 == counts.rebuilt
+    assert ["Bea", "Red"] == [stored(each)["name"] for each in (user, team)]
+
+
+def test_a_rebuild_into_another_collection_is_of_one_model(house, user):
+    with pytest.raises(SetupError, match="A rebuild into 'again' is of one model: name it"):
+        house.auditor.rebuild(into="again")
+
+
 def test_a_database_of_tests_is_rebuilt_too(mock_database):
     with own_registry():
 
@@ -347,19 +363,3 @@ def test_a_database_of_tests_is_rebuilt_too(mock_database):
         assert "Ana" == collection.find_one()["name"]
         assert 1 == auditor.rebuild(User, into="again").run().rebuilt
         assert "Ana" == mongoengine.get_db()["again"].find_one()["name"]
-
-
-def test_the_documents_of_all_models_are_rebuilt_in_one_run(house, user):
-    team = house.make(house.Team, name="Red")
-    for each in (user, team):
-        raw(type(each)).update_one({"_id": each.pk}, {"$set": {"name": "Eve"}})
-
-    counts = house.auditor.rebuild().run()
-
-    assert 2 == counts.rebuilt
-    assert ["Bea", "Red"] == [stored(each)["name"] for each in (user, team)]
-
-
-def test_a_rebuild_into_another_collection_is_of_one_model(house, user):
-    with pytest.raises(SetupError, match="A rebuild into 'again' is of one model: name it"):
-        house.auditor.rebuild(into="again")
