@@ -12,19 +12,16 @@ terms, so that both always agree.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-import bson
 from bson import Decimal128, ObjectId
-from bson.errors import BSONError
 
 from bzz.errors import BadRequest
 from bzz.query import ListQuery, Sort
+from bzz.tokens import make_token, read_token
 
 Expression: TypeAlias = Any
 
@@ -124,25 +121,20 @@ def make_cursor(query: ListQuery, keys: Sequence[Any], options: Any) -> str:
     `options` are the codec options with which the keys were read.  Raises `BadRequest` when
     the keys are too long for a URL.
     """
-    document = {"l": query.fingerprint, "k": list(keys)}
-    data = base64.urlsafe_b64encode(bson.encode(document, codec_options=options))
-    if len(data) > MAX_CURSOR:
+    text = make_token({"l": query.fingerprint, "k": list(keys)}, options)
+    if len(text) > MAX_CURSOR:
         raise BadRequest(
             "The last value of this page is too long to go on from; sort by another field,"
             " or use page and per_page."
         )
-    return data.rstrip(b"=").decode("ascii")
+    return text
 
 
 def read_cursor(query: ListQuery, options: Any, length: int) -> list[Any]:
     """Return the `length` keys of the query's cursor; raises `BadRequest` if it is not its own."""
-    text = query.cursor or ""
     try:
-        data = base64.b64decode(
-            text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
-        )
-        document = bson.decode(data, codec_options=options)
-    except (UnicodeEncodeError, binascii.Error, BSONError) as error:
+        document = read_token(query.cursor or "", options)
+    except ValueError as error:
         raise wrong_cursor() from error
     keys = document.get("k")
     if document.get("l") != query.fingerprint or not isinstance(keys, list):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "bzz"
 ORDER = """
 version errors silence values jsontext offload keeper embedded jsonvalues geojson schema receivers
 signals body patching preconditions routes problems paths negotiation
-references decoding codec filters query keyset assignment
+references decoding codec filters query tokens keyset assignment
 recording deferral source unit capture driver updates settling transactions sessions connection
 member attempt commit_lane
 resource targets actions documents listing work

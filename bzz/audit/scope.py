@@ -6,20 +6,16 @@ several stream names.  Knows nothing of what is done with streams and documents.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import bson
-from bson.errors import BSONError
 
 from bzz.audit.redaction import Redaction
 from bzz.audit.tracking import Tracked
 from bzz.errors import BadRequest, BzzError
 from bzz.recording import Model, State, family
 from bzz.source import Source
+from bzz.tokens import make_token, read_token
 from bzz.unit import current_unit
 from bzz.values import ABSENT, EXACT
 
@@ -116,17 +112,16 @@ class Place(NamedTuple):
 
 def token_of(place: Place) -> str:
     """A place as text, safe in URLs."""
-    stored = bson.encode({"s": place.stream, "i": place.in_documents, "d": place.document})
-    return base64.urlsafe_b64encode(stored).rstrip(b"=").decode("ascii")
+    stored = {"s": place.stream, "i": place.in_documents, "d": place.document}
+    return make_token(stored, EXACT)
 
 
 def place_of(token: str, among: Sequence[Scope]) -> Place:
     """The place that a token names.  Raises `BadRequest` when it is of no run over `among`."""
     try:
-        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        stored = bson.decode(base64.b64decode(padded, altchars=b"-_", validate=True), EXACT)
+        stored = read_token(token, EXACT)
         place = Place(str(stored["s"]), bool(stored["i"]), stored["d"])
-    except (UnicodeEncodeError, binascii.Error, BSONError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise _wrong(token) from error
     if place.stream not in {scope.stream for scope in among}:
         raise _wrong(token)

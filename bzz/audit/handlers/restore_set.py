@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,8 +11,6 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
-import bson
-from bson.errors import BSONError
 from mongoengine import DateTimeField
 from tornado.web import HTTPError
 
@@ -43,6 +39,7 @@ from bzz.signals import (
 )
 from bzz.source import Source
 from bzz.targets import Step, Target
+from bzz.tokens import make_token, read_token
 from bzz.unit import Unit, Write
 from bzz.values import EXACT
 from bzz.work import Outcome
@@ -270,18 +267,14 @@ def _is_unavailable(report: Report) -> bool:
 
 
 def _cursor(place: Place) -> str:
-    data = bson.encode({"s": place.stream, "d": place.document}, codec_options=EXACT)
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return make_token({"s": place.stream, "d": place.document}, EXACT)
 
 
 def _place(text: str) -> Place:
     try:
-        data = base64.b64decode(
-            text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True
-        )
-        found = bson.decode(data, codec_options=EXACT)
+        found = read_token(text, EXACT)
         return Place(str(found["s"]), found["d"])
-    except (UnicodeEncodeError, binascii.Error, BSONError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         detail = "The cursor is the 'next' of an earlier answer; leave it out to begin anew."
         raise InvalidInput([FieldError("/cursor", detail)]) from error
 
