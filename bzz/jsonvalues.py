@@ -239,6 +239,11 @@ def read_datetime(value: Any) -> datetime.datetime:
         raise NotThisType(f"{_name(value)} is not a date and time that exists.") from error
 
 
+def read_time(text: str) -> datetime.datetime:
+    """Return the time that a URL or a form names, to the millisecond.  Raises `NotThisType`."""
+    return to_milliseconds(read_datetime(text.strip()))
+
+
 _DATETIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:[.,]([0-9]{1,12}))?"

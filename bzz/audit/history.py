@@ -8,8 +8,6 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mongoengine import DateTimeField
-
 from bzz.audit.blaming import Blame, Origins, leaves
 from bzz.audit.comparing import Comparison, Side
 from bzz.audit.diff import Change, changes_between
@@ -24,7 +22,7 @@ from bzz.audit.scope import Scope
 from bzz.audit.tracking import Tracked
 from bzz.audit.verifying import Report, verify_one
 from bzz.errors import BadRequest, Conflict, Gone, NotFound
-from bzz.jsonvalues import INT64, NotThisType, read, show
+from bzz.jsonvalues import INT64, NotThisType, read_time, show
 from bzz.recording import Past
 from bzz.source import Source
 from bzz.unit import Write
@@ -33,7 +31,6 @@ from bzz.values import Hidden, same
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
-_TIME = DateTimeField()
 _SPARSE = 10
 """Events further apart than this are folded one by one, from the nearest snapshots."""
 
@@ -430,9 +427,8 @@ def _version(digits: str) -> int:
 
 def _moment(text: str) -> datetime:
     try:
-        moment: datetime = read(_TIME, text, text=True)
+        return read_time(text)
     except NotThisType as error:
         raise BadRequest(
             f"{text!r} is neither a version nor a time such as 2026-05-01T12:00:00Z."
         ) from error
-    return moment

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mongoengine import DateTimeField, EmbeddedDocumentField, ListField
+from mongoengine import EmbeddedDocumentField, ListField
 
 from bzz.audit.diff import parse, pointer
 from bzz.audit.events import Operation
 from bzz.audit.store import actor_query, letter_of
 from bzz.errors import BadRequest
 from bzz.jsontext import MAX_DEPTH
-from bzz.jsonvalues import NotThisType, read, reader_of
+from bzz.jsonvalues import NotThisType, read_time, reader_of
 from bzz.query import DEFAULT_LIMIT, MAX_LIMIT
 from bzz.schema import REFERENCES, Field, Schema, schema_of
 
-_TIME = DateTimeField()
 EVENT_FILTERS = (
     *("limit", "before", "after", "order", "since", "until"),
     *("operation", "actor", "field", "include"),
@@ -172,9 +171,8 @@ def _time(arguments: dict[str, str], name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        moment: datetime = read(_TIME, text, text=True)
+        return read_time(text)
     except NotThisType as error:
         raise BadRequest(
             f"{name!r} is a time such as 2026-05-01T12:00:00Z; got {text!r}."
         ) from error
-    return moment

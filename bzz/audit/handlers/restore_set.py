@@ -11,7 +11,6 @@ from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
-from mongoengine import DateTimeField
 from tornado.web import HTTPError
 
 from bzz.audit.context import checked_reason
@@ -25,7 +24,7 @@ from bzz.audit.selection import Place, chosen
 from bzz.audit.views import show_changes
 from bzz.documents import is_open
 from bzz.errors import FieldError, Gone, InvalidInput, NotFound, Unavailable
-from bzz.jsonvalues import NotThisType, read
+from bzz.jsonvalues import NotThisType, read_time
 from bzz.openapi.book import Book, Json
 from bzz.problems import problem_for
 from bzz.query import MAX_LIMIT
@@ -46,7 +45,6 @@ from bzz.work import Outcome
 
 _Work: TypeAlias = tuple[Place, DocumentWork]
 
-_TIME = DateTimeField()
 _SAMPLE = 20
 _AT_ONCE = 16
 """Documents that are worked on together: as many as the commit lane puts into a transaction."""
@@ -366,11 +364,10 @@ class _Reader:
         if text is None:
             return None
         try:
-            moment: datetime = read(_TIME, text, text=True)
+            return read_time(text)
         except NotThisType:
             self._fault(name, "is a time such as 2026-05-01T12:00:00Z")
             return None
-        return moment
 
     def flag(self, name: str) -> bool:
         """True or false, false when it is not there."""
