@@ -23,7 +23,7 @@ from bzz.audit.tracking import Tracked
 from bzz.audit.verifying import Report, verify_one
 from bzz.errors import BadRequest, Conflict, Gone, NotFound
 from bzz.jsonvalues import INT64, NotThisType, read_time, show
-from bzz.recording import Past
+from bzz.recording import Model, Past
 from bzz.source import Source
 from bzz.unit import Write
 from bzz.values import Hidden, same
@@ -45,6 +45,11 @@ class History:
         self._auditor = auditor
         self._tracked = tracked
         self.document_id = document_id
+
+    @property
+    def model(self) -> Model:
+        """The class as which the document is recorded, or one above it."""
+        return self._tracked.model
 
     def versions(
         self,
@@ -230,7 +235,7 @@ class History:
         raises.
         """
 
-        work = partial(restore_in, self, self._tracked, version, fields)
+        work = partial(restore_in, self, version, fields)
         return _number(*self._auditor.write(work, actor=actor, reason=reason))
 
     def undo(
@@ -252,7 +257,7 @@ class History:
         `StreamGap`, `ReplayError`, `InvalidInput` for fields that the event did not change, and
         what saving the document raises.
         """
-        work = partial(undo_in, self, self._tracked, version, fields)
+        work = partial(undo_in, self, version, fields)
         return _number(*self._auditor.write(work, actor=actor, reason=reason))
 
     def preview_restore(self, version: int, *, fields: list[str] | None = None) -> list[Change]:
@@ -389,7 +394,7 @@ class History:
         )
 
     def _preview(self, planner: Planner, version: int, fields: list[str] | None) -> list[Change]:
-        work = partial(plan_in, planner, self, self._tracked, version, fields)
+        work = partial(plan_in, planner, self, version, fields)
         return self._auditor.write(work).changes
 
     def _version_at(self, time: datetime) -> int:

@@ -7,27 +7,27 @@ back already has nothing left to do: a second run finishes what the first has le
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from bzz.audit.context import correlation_from
 from bzz.audit.diff import Change, Path, changes_between
 from bzz.audit.errors import HistoryTooShort
 from bzz.audit.events import SYSTEM, Event, Operation
 from bzz.audit.folding import Step as Folded
 from bzz.audit.history import History
 from bzz.audit.planning import plan_restore, plan_undo
-from bzz.audit.restoring import carry_out
+from bzz.audit.restoring import carry_out, plan_in, unit_here
 from bzz.audit.scope import Scope
 from bzz.audit.selection import Chosen, Place, Selection
 from bzz.audit.standing import taken_back
 from bzz.audit.tracking import Tracked
 from bzz.documents import delete, load_document
 from bzz.errors import Conflict, Unavailable
-from bzz.unit import Unit, Write, current_unit
+from bzz.unit import Unit, Write
 from bzz.values import canonical
 from bzz.work import current_version
 
@@ -103,9 +103,8 @@ class DocumentWork:
     with `made` or `failed`, until there is none left.
     """
 
-    def __init__(self, history: History, tracked: Tracked, chosen: Chosen, to: datetime | None):
+    def __init__(self, history: History, chosen: Chosen, to: datetime | None):
         self.history = history
-        self.tracked = tracked
         self.events = len(chosen.versions)
         self.written = 0
         self.failures: list[Failure] = []
@@ -117,7 +116,7 @@ class DocumentWork:
     @property
     def model(self) -> type[Any]:
         """The model of the document."""
-        return self.tracked.model
+        return self.history.model
 
     def next(self) -> Move | None:
         """The next move; None when there is nothing left to do.  Blocks."""
@@ -316,7 +315,7 @@ class Restoration:
             if not self._is_meant(tracked, chosen.document):
                 continue
             history = History(self._auditor, tracked, chosen.document)
-            yield chosen.place, DocumentWork(history, tracked, chosen, self._to)
+            yield chosen.place, DocumentWork(history, chosen, self._to)
 
     def _is_meant(self, tracked: Tracked, document: Any) -> bool:
         """Whether a document is of the model that is meant, and not of one beside or above it."""
@@ -379,7 +378,7 @@ class Restoration:
         what was done until then is done, and a second run finishes the rest.
         """
         report = Report()
-        who = {"actor": actor, "reason": reason, "correlation": correlation or uuid.uuid4().hex}
+        who = {"actor": actor, "reason": reason, "correlation": correlation or correlation_from({})}
         for place, work in self.works(after=after):
             self._run_one(work, who)
             tell(report, place, work)
@@ -414,22 +413,14 @@ def tell(report: Report, place: Place, work: DocumentWork) -> None:
 
 
 def _make_here(work: DocumentWork, move: Move) -> Write | None:
-    return work.make(_unit(), move)
+    return work.make(unit_here(), move)
 
 
 def _changes_of(work: DocumentWork, move: Move) -> list[Change]:
-    unit, history = _unit(), work.history
-    if move.kind == "restore":
-        return plan_restore(unit, history, work.model, move.version).changes
-    if move.kind == "undo":
-        return plan_undo(unit, history, work.model, move.version).changes
-    current = unit.load(work.model, {"_id": history.document_id})
+    history = work.history
+    if move.kind != "delete":
+        planner = plan_undo if move.kind == "undo" else plan_restore
+        return plan_in(planner, history, move.version).changes
+    current = unit_here().load(work.model, {"_id": history.document_id})
     before = None if current is None else current.before
     return changes_between(history.recorded_as(before).redaction.strip(before), None)
-
-
-def _unit() -> Unit:
-    unit = current_unit()
-    if unit is None:
-        raise RuntimeError("A set of documents is put back in units of work.")
-    return unit

@@ -14,7 +14,6 @@ import bson
 from bzz.audit.diff import pointer
 from bzz.audit.events import State
 from bzz.audit.planning import Plan, Planner, plan_restore, plan_undo
-from bzz.audit.tracking import Tracked
 from bzz.documents import begin, create, instantiate
 from bzz.errors import BzzError, FieldError, InvalidInput, Unreadable
 from bzz.schema import Schema, schema_of
@@ -28,40 +27,36 @@ if TYPE_CHECKING:
 
 
 def restore_in(
-    history: History, tracked: Tracked, version: int, fields: list[str] | None = None
+    history: History, version: int, fields: list[str] | None = None
 ) -> tuple[Write | None, int]:
     """Restore within the current unit of work.
 
     Returns the write, None when the document is so already, and the number that the newest
     version has once the unit is committed.  Raises as `plan_restore` and `carry_out`.
     """
-    return _carry_out_in(plan_restore, history, tracked, version, fields)
+    return _carry_out_in(plan_restore, history, version, fields)
 
 
 def undo_in(
-    history: History, tracked: Tracked, version: int, fields: list[str] | None = None
+    history: History, version: int, fields: list[str] | None = None
 ) -> tuple[Write | None, int]:
     """As `restore_in`, for an undo.  Raises as `plan_undo` and `carry_out`."""
-    return _carry_out_in(plan_undo, history, tracked, version, fields)
+    return _carry_out_in(plan_undo, history, version, fields)
 
 
 def plan_in(
-    planner: Planner,
-    history: History,
-    tracked: Tracked,
-    version: int,
-    fields: list[str] | None = None,
+    planner: Planner, history: History, version: int, fields: list[str] | None = None
 ) -> Plan:
     """Plan within the current unit of work.  Raises `BzzError` outside of one."""
-    return planner(_unit(), history, tracked.model, version, fields)
+    return planner(unit_here(), history, history.model, version, fields)
 
 
 def _carry_out_in(
-    planner: Planner, history: History, tracked: Tracked, version: int, fields: list[str] | None
+    planner: Planner, history: History, version: int, fields: list[str] | None
 ) -> tuple[Write | None, int]:
-    unit = _unit()
-    plan = plan_in(planner, history, tracked, version, fields)
-    head = unit.head(tracked.model, history.document_id)
+    unit = unit_here()
+    plan = plan_in(planner, history, version, fields)
+    head = unit.head(history.model, history.document_id)
     last = head.version if head else 0
     if plan.is_so:
         return None, last
@@ -70,7 +65,8 @@ def _carry_out_in(
     return write, last + (2 if current_version(unit, write) is None else 1)
 
 
-def _unit() -> Unit:
+def unit_here() -> Unit:
+    """The unit of work of the calling code.  Raises `BzzError` outside of one."""
     unit = current_unit()
     if unit is None:
         raise BzzError("A restore or an undo runs in a unit of work: use auditor.write.")

@@ -718,4 +718,4 @@ def test_a_preview_raises_what_the_undo_would(history, server, ana):
 
 def test_outside_of_a_write_there_is_no_unit_to_undo_in(history, house):
     with pytest.raises(BzzError, match="runs in a unit of work: use auditor.write"):
-        undo_in(history, house.auditor.tracked_as(house.User), 2)
+        undo_in(history, 2)
