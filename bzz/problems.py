@@ -24,7 +24,7 @@ from bzz import errors
 from bzz.errors import FieldError, InvalidInput
 from bzz.jsontext import dumps
 from bzz.signals import failed_receiver
-from bzz.silence import is_silence
+from bzz.silence import WRITE_CONFLICT, is_silence
 
 __all__ = ["KINDS", "PROBLEM_JSON", "Kind", "Problem", "problem_for", "type_of"]
 
@@ -106,13 +106,10 @@ def problem_for(error: BaseException, *, names: Names | None = None) -> Problem:
             return _of_denial(refusal["field"])
         if is_silence(error):
             return _of_bzz(errors.Unavailable("The database did not answer. Try again."))
-        if isinstance(error, OperationFailure) and error.code == _WRITE_CONFLICT:
+        if isinstance(error, OperationFailure) and error.code == WRITE_CONFLICT:
+            # Met outside of transactions, where the server waits for the other writer itself.
             return _of_bzz(errors.Unavailable("Another writer was in the way. Try again."))
     return _INTERNAL
-
-
-_WRITE_CONFLICT = 112
-"""Met outside of transactions, where the server waits for the other writer, or gives up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, OperationFailure
 # drivers' specification of retryable reads lists, and InterruptedAtShutdown.
 _PASSING = frozenset({6, 7, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 
+WRITE_CONFLICT = 112
+"""What a server says to the slower one of two writers."""
+
 
 def is_silence(error: BaseException) -> bool:
     """Whether the server did not answer, not in time, or said that it cannot just now."""

@@ -29,7 +29,7 @@ from pymongo.write_concern import WriteConcern
 from bzz.errors import Superseded, TooLarge, Unavailable, Undecided
 from bzz.recording import Recorder
 from bzz.settling import settle, settled
-from bzz.silence import is_silence
+from bzz.silence import WRITE_CONFLICT, is_silence
 from bzz.unit import Batch, Unit, current_unit
 
 T = TypeVar("T")
@@ -261,7 +261,7 @@ def is_transient(error: BaseException, earlier: BaseException | None = None) -> 
     return any(
         isinstance(each, Superseded)
         or (isinstance(each, PyMongoError) and each.has_error_label("TransientTransactionError"))
-        or _code(each) == _WRITE_CONFLICT
+        or _code(each) == WRITE_CONFLICT
         for each in chain(error, earlier)
     )
 
@@ -269,7 +269,7 @@ def is_transient(error: BaseException, earlier: BaseException | None = None) -> 
 def is_conflict(error: BaseException) -> bool:
     """Whether another writer of the same documents was in the way."""
     return any(
-        isinstance(each, Superseded) or _code(each) == _WRITE_CONFLICT for each in chain(error)
+        isinstance(each, Superseded) or _code(each) == WRITE_CONFLICT for each in chain(error)
     )
 
 
@@ -311,7 +311,7 @@ def said(error: BaseException) -> str:
 # An error of a connection starts with its host and port, or its socket.
 _HOST = re.compile(r"(?:[^\s,]*[\w.\]]:\d{1,5}|/\S+\.sock): ")
 _DUMP = re.compile(", full error: |, Timeout: | \\(configured timeouts: ")
-_WRITE_CONFLICT, _NO_SUCH_TRANSACTION = 112, 251
+_NO_SUCH_TRANSACTION = 251
 _BAD_VALUE, _OVERFLOW = 2, 15
 _TOO_LARGE = {10334, 17419, 17420}  # BSONObjectTooLarge, and an update's result above 16 MB
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import bson
 
 from bzz.audit.scope import (
+    BATCH_BYTES,
+    LONGEST,
     Place,
     Scope,
     parts,
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
 BATCH = 100
-_BATCH_BYTES = 8 * 1024 * 1024
-_LONGEST = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _adopted(scope: Scope, ids: list[Any]) -> Adoption:
 def _transaction(scope: Scope, ids: list[Any]) -> tuple[Adoption, list[Any]]:
     """Adopt the first of some documents in one transaction; what was done, and the rest of them."""
     try:
-        return scope.auditor.alone(partial(_append, scope, ids), deadline=Deadline(_LONGEST))
+        return scope.auditor.alone(partial(_append, scope, ids), deadline=Deadline(LONGEST))
     except TooLarge:
         if len(ids) == 1:
             return Adoption(refused=(ids[0],)), []
@@ -116,7 +116,7 @@ def _append(scope: Scope, ids: list[Any], unit: Unit) -> tuple[Adoption, list[An
         del rest[id_key(state["_id"])]
         events.append(recorder.baseline(scope.tracked(state), state["_id"], state))
         size += len(bson.encode(state, codec_options=EXACT))
-        if size > _BATCH_BYTES:
+        if size > BATCH_BYTES:
             break
     else:
         rest.clear()  # those are gone

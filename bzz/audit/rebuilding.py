@@ -21,6 +21,8 @@ from pymongo.write_concern import WriteConcern
 from bzz.audit.errors import TargetNotEmpty, UnknownVersion
 from bzz.audit.events import State
 from bzz.audit.scope import (
+    BATCH_BYTES,
+    LONGEST,
     Place,
     Scope,
     parts,
@@ -32,7 +34,6 @@ from bzz.audit.scope import (
 from bzz.audit.trail import Problem, ProblemKind, Trail
 from bzz.audit.verifying import (
     BATCH,
-    LONGEST_LOOK,
     Finding,
     Progress,
     Report,
@@ -54,7 +55,6 @@ from bzz.values import EXACT
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
-_BATCH_BYTES = 8 * 1024 * 1024
 _RAW = EXACT.with_options(document_class=RawBSONDocument)
 
 
@@ -67,7 +67,7 @@ def rebuild_one(scope: Scope, document: Any) -> Report:
     """
     refuse_within_write("A rebuild")
     return scope.auditor.alone(
-        partial(_mend, scope, document, strict=True), deadline=Deadline(LONGEST_LOOK)
+        partial(_mend, scope, document, strict=True), deadline=Deadline(LONGEST)
     )
 
 
@@ -103,7 +103,7 @@ def _settle(scope: Scope, document: Any) -> Report:
     """As `rebuild_one`, for a run, which goes on with the next document whatever is met."""
     work = partial(_mend, scope, document, strict=False)
     try:
-        return scope.auditor.alone(work, deadline=Deadline(LONGEST_LOOK))
+        return scope.auditor.alone(work, deadline=Deadline(LONGEST))
     except NotUniqueError as error:
         report = verify_one(scope, document)
         problem = Problem(ProblemKind.CLASH, report.versions or None, str(error))
@@ -173,7 +173,7 @@ class _Target:
                 size += len(stored)
                 states.append(RawBSONDocument(stored, _RAW) if self._real else dict(state))
             reports.append(_told(scope, trail, rebuilt=state is not None))
-            if len(reports) >= BATCH or size > _BATCH_BYTES:
+            if len(reports) >= BATCH or size > BATCH_BYTES:
                 self._store(states)
                 yield from reports
                 states, reports, size = [], [], 0

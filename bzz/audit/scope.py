@@ -22,6 +22,11 @@ from bzz.values import ABSENT, EXACT
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
+LONGEST = 50.0
+"""Seconds for one transaction: the server ends those of a minute."""
+BATCH_BYTES = 8 * 1024 * 1024
+"""Of documents that are written at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:

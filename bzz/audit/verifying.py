@@ -15,6 +15,7 @@ from bzz.audit.diff import Change, changes_between
 from bzz.audit.events import Event, State
 from bzz.audit.recorder import head_after, is_state_of
 from bzz.audit.scope import (
+    LONGEST,
     Part,
     Place,
     Scope,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 BATCH = 100
 """Documents that are read at once."""
-LONGEST_LOOK = 50.0
-"""Seconds for one document: the server ends transactions of a minute."""
 
 
 _BREAKS = (ProblemKind.GAP, ProblemKind.ALTERED, ProblemKind.UNTOLD)
@@ -215,7 +214,7 @@ def reports_on(
 def verify_one(scope: Scope, document: Any) -> Report:
     """Verify one document in a snapshot of its own."""
     refuse_within_write("A verification")
-    finding = scope.auditor.alone(partial(look, scope, document), deadline=Deadline(LONGEST_LOOK))
+    finding = scope.auditor.alone(partial(look, scope, document), deadline=Deadline(LONGEST))
     return report_on(scope, finding)
 
 

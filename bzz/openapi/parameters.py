@@ -13,7 +13,7 @@ from mongoengine.fields import (
     GenericEmbeddedDocumentField,
 )
 
-from bzz.filters import EQUALS, MANY_VALUES, operators_of
+from bzz.filters import EQUALS, MANY_VALUES, MAX_PATTERN, PATTERNS, operators_of
 from bzz.openapi.book import Book, Json
 from bzz.openapi.models import id_of, is_free
 from bzz.openapi.values import scalar
@@ -123,22 +123,11 @@ def _asked(book: Book, field: Any) -> Json:
     return _TEXT if found is None else found
 
 
-_PATTERN: Json = {"type": "string", "maxLength": 1000}
+_PATTERN: Json = {"type": "string", "maxLength": MAX_PATTERN}
 _ARGUMENTS: Mapping[str, Json] = {
     "exists": {"type": "boolean"},
     "size": _COUNT,
-    **dict.fromkeys(
-        (
-            "contains",
-            "icontains",
-            "startswith",
-            "istartswith",
-            "endswith",
-            "iendswith",
-            "iexact",
-        ),
-        _PATTERN,
-    ),
+    **dict.fromkeys(PATTERNS, _PATTERN),
 }
 
 

@@ -109,7 +109,7 @@ def test_an_adoption_that_was_cut_off_is_finished_by_the_next(house):
 
 
 def test_a_batch_ends_before_its_transaction_grows_large(house, monkeypatch):
-    monkeypatch.setattr("bzz.audit.adopting._BATCH_BYTES", 100)
+    monkeypatch.setattr("bzz.audit.adopting.BATCH_BYTES", 100)
     old(house, 7, note="x" * 60)
 
     assert 7 == house.auditor.adopt(house.User).adopted

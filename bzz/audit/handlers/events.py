@@ -72,7 +72,7 @@ class EventsHandler(HistoryHandler):
             following = self._next(arguments, asked, events[-1])
             self.set_header("Link", f'<{following}>; rel="next"')
         shown = [show_event(each, schema, hidden) for each in events]
-        for each in shown:
+        for each in shown if asked.include else ():
             each.update(_included(asked.include, steps.get(each["version"]), schema))
         self.respond({"items": shown, "next": following})
 
