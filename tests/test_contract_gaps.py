@@ -28,25 +28,11 @@ from bzz.audit import Auditor, from_header
 from bzz.audit.errors import ContextError
 from bzz.errors import SetupError, TooLarge
 from bzz.transactions import outcome_of, said, unanswered
-from tests.house import raw, standing, stored, visit
+from tests.audit.conftest import house, server, standing_house
+from tests.house import raw, stored
 from tests.support import Server
 
-
-@pytest.fixture(scope="module")
-def standing_house(mongod_uri):
-    with standing(mongod_uri) as house:
-        yield house
-
-
-@pytest.fixture
-def house(standing_house):
-    with visit(standing_house):
-        yield standing_house
-
-
-@pytest.fixture
-def server(house):
-    return house.running
+__all__ = ["house", "server", "standing_house"]
 
 
 @contextmanager

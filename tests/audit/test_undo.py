@@ -34,24 +34,10 @@ from bzz.signals import (
 )
 from bzz.values import ABSENT, same
 from tests.audit.checking import check_histories
-from tests.audit.test_restore import GONE, created, operations, raw_of, serving, told
+from tests.audit.test_restore import GONE, ana, created, gone, operations, raw_of, serving, told
 from tests.house import raw
 
-
-@pytest.fixture
-def ana(server):
-    """Versions 1 (Ana, 1), 2 (age 2), 3 (Anna, tagged a and b)."""
-    path = created(server, name="Ana", age=1)
-    server.put(path, {"age": 2})
-    server.put(path, {"name": "Anna", "tags": ["a", "b"]})
-    return path
-
-
-@pytest.fixture
-def gone(server, ana):
-    """The same, deleted by version 4."""
-    server.delete(ana)
-    return ana
+__all__ = ["ana", "gone"]
 
 
 @pytest.fixture
