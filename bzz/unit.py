@@ -150,6 +150,7 @@ class Batch:
         self._states: dict[Key, State | None] = {}
         self._heads: dict[Key, Head | None] = {}
         self._pending: list[_Pending] = []
+        self._first: Any = None
 
     # States and heads as the transaction sees them ---------------------------------------
 
@@ -218,6 +219,12 @@ class Batch:
     def defer(self, recorder: Recorder, event: Any, unit: Unit) -> None:
         """Append an event with all others of the transaction, when `flush` is called."""
         self._pending.append(_Pending(recorder, event, unit))
+
+    def first(self, event_id: Any) -> Any:
+        """The id of the transaction's first event, which the first to ask is told of itself."""
+        if self._first is None:
+            self._first = event_id
+        return self._first
 
     def flush(self) -> None:
         """Append the events that are waiting.  Raises what the recorders raise."""

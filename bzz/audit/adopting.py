@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import bson
 
+from bzz.audit.recorder import of_transaction
 from bzz.audit.scope import (
     BATCH_BYTES,
     LONGEST,
@@ -114,7 +115,8 @@ def _append(scope: Scope, ids: list[Any], unit: Unit) -> tuple[Adoption, list[An
     events, size = [], 0
     for state in scope.source.each(session, {"_id": {"$in": list(rest.values())}}):
         del rest[id_key(state["_id"])]
-        events.append(recorder.baseline(scope.tracked(state), state["_id"], state))
+        event = recorder.baseline(scope.tracked(state), state["_id"], state)
+        events.append(of_transaction(unit, event))
         size += len(bson.encode(state, codec_options=EXACT))
         if size > BATCH_BYTES:
             break

@@ -33,7 +33,11 @@ from bzz.audit.history import History
 from bzz.audit.rebuilding import rebuild_all
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
 from bzz.audit.restoration import Restoration
+from bzz.audit.scope import refuse_within_write
+from bzz.audit.seals import SealStore
 from bzz.audit.selection import chosen
+from bzz.audit.sequencer import Sequencer
+from bzz.audit.sequencing import Lease, Sequencing
 from bzz.audit.snapshots import SnapshotStore
 from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
@@ -68,6 +72,8 @@ class Auditor:
         segment: the path segment of history routes, for models with a field of that name.
         deadline: seconds within which a write in code is done, 10 by default.
         clock: tells the time of events, UTC; for tests.
+        work: whether a thread of this process gives events their positions, soon after their
+            commit; without it another process has to, or `sequence()`.
 
     Raises `SetupError` for a segment that no path can have.
     """
@@ -79,11 +85,13 @@ class Auditor:
         segment: str = "history",
         deadline: float = DEADLINE,
         clock: Clock = utc_now,
+        work: bool = True,
     ) -> None:
         self._actor = actor
         self._segment = _checked_segment(segment)
         self._deadline = deadline
         self._clock = clock
+        self._work = work
         self._tracked: dict[Model, Tracked] = {}
         self._served: list[tuple[type[Any], Resource]] = []
         self._listening: set[Model] = set()
@@ -91,6 +99,8 @@ class Auditor:
         self._store: HistoryStore | None = None
         self._snapshots: SnapshotStore | None = None
         self._recorder: WriteRecorder | None = None
+        self._seals: SealStore | None = None
+        self._sequencing: Sequencing | None = None
 
     # Registration ----------------------------------------------------------------------
 
@@ -191,7 +201,7 @@ class Auditor:
         return any(self.tracked_as(each) is not own for each in family(model))
 
     def routes(self, prefix: str = "", handler: type[Any] | None = None) -> Routes:
-        """The routes across models: `/history/restore/` and `/history/replay/`.
+        """The routes across models: `/history/`, and `restore/` and `replay/` below it.
 
         Call it after `routes_for` of the models: it serves those that have routes by then.
 
@@ -300,7 +310,9 @@ class Auditor:
 
         Versions are gapless, events are as they were stored, and documents are what their
         histories say; documents that have no history yet are reported at the end, as such and not
-        as wrong.  Reads as the reports are asked for, in bounded memory; writers may go on.
+        as wrong.  What has a position is as it was sealed; of a run over all models a last report
+        (`of_log`) tells of positions without events and of broken seals, if there are any.
+        Reads as the reports are asked for, in bounded memory; writers may go on.
 
         Args:
             model: the class, with those that inherit from it; None for all tracked ones.
@@ -443,6 +455,37 @@ class Auditor:
         self.prepare()
         return Restoration(self, selection, to)
 
+    # Positions -------------------------------------------------------------------------
+
+    def sequence(self) -> int:
+        """Give all committed events that have no position yet theirs; how many this call gave.
+
+        A thread does it by itself (`work`); this is for tests and tools, and may be called
+        beside it.  Raises `Unavailable` when it takes longer than the deadline, `BzzError`
+        within a write.
+        """
+        refuse_within_write("A numbering of events")
+        self.prepare()
+        if self._seals is None:
+            return 0
+        return Sequencer(self._client, self._seals).run(Deadline(self._deadline))
+
+    def begin_epoch(self) -> str | None:
+        """Say that the database was restored from a backup; the new epoch of positions.
+
+        Readers of the positions of before are answered 410, since other events may stand under
+        their numbers.  Where the collections were made anew (as mongorestore makes them) that
+        is noticed by itself when an application starts; after a copy of the files it is not.
+        None on mongomock, which has no positions.
+        """
+        self.prepare()
+        return None if self._seals is None else self._seals.begin_epoch()
+
+    def close(self) -> None:
+        """End the thread that gives events their positions; for good.  Others may go on."""
+        if self._sequencing is not None:
+            self._sequencing.close()
+
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 
     def prepare(self) -> None:
@@ -479,11 +522,19 @@ class Auditor:
             ) from error
         except PyMongoError as error:
             raise Unavailable(f"The database does not answer: {said(error)}") from error
+        self.close()  # that of an earlier client
+        self._sequencing = self._seals = None
+        if real:
+            self._seals = SealStore(database)
+            self._seals.prepare()
         self._snapshots = SnapshotStore(database, real=real)
         self._snapshots.prepare()
         self._store = store
         self._recorder = WriteRecorder(store, self._snapshots, clock=self._clock)
         self._client = client
+        if self._seals is not None and self._work:
+            self._sequencing = Sequencing(Sequencer(client, self._seals), Lease(database))
+            self._sequencing.start()
 
     def _listen(self) -> None:
         for model in self._tracked:
@@ -501,6 +552,8 @@ class Auditor:
         """Store the events that were made in one transaction."""
         if self._recorder is not None:
             self._recorder.append(events, session)
+            if self._sequencing is not None:
+                self._sequencing.kick()
 
     async def describe(self, handler: Any, reason: str | None = None) -> Context:
         """Who makes a request's writes, and why; `reason` wins over the header's.
@@ -638,6 +691,13 @@ class Auditor:
         if self._store is None:
             raise SetupError("Call prepare() first.")
         return self._store
+
+    @property
+    def seals(self) -> SealStore | None:
+        """What proves the order of events; None where there are no positions, and before
+        `prepare()`.
+        """
+        return self._seals
 
     @property
     def snapshots(self) -> SnapshotStore:

@@ -91,6 +91,7 @@ class Event:
     restored_from, undo_of: the version that a restore or an undo went back to.
     schema: the version of the model's schema at the time, from 1.
     position: its number among all events; None until it has been given one.
+    first: the id of the first event of the same transaction; None of that one itself.
     """
 
     id: ObjectId
@@ -113,4 +114,5 @@ class Event:
     undo_of: int | None = None
     schema: int = 1
     position: int | None = None
+    first: ObjectId | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,7 @@ class WriteRecorder:
         self._read_heads(unit, tracked, writes)
         for write in writes:
             events = self._events(unit, tracked, write, time)
+            events = [of_transaction(unit, event) for event in events]
             for event in events:
                 unit.batch.defer(recorder, event, unit)
             if events:
@@ -201,6 +203,12 @@ class WriteRecorder:
             schema=tracked.schema,
             **rest,
         )
+
+
+def of_transaction(unit: Unit, event: Event) -> Event:
+    """An event that knows which others are of its transaction."""
+    first = unit.batch.first(event.id)
+    return event if first == event.id else replace(event, first=first)
 
 
 def head_after(event: Event) -> Head:

@@ -15,6 +15,7 @@ g   1: no document after this event
 h   digest of the state after it    z   salt
 r   restored from version           u   undo of version
 m   schema version, when not 1      p   position, 0 until it has one
+b   id of the transaction's first event, in those that are not the first
 ==  ==========================================================================
 """
 
@@ -38,6 +39,7 @@ from bzz.source import id_key
 from bzz.values import ABSENT, EXACT
 
 COLLECTION = "bzz_history"
+POSITION, UNNUMBERED, TRANSACTION = "position", "unnumbered", "transaction"
 
 _LETTERS = {
     Operation.CREATED: "c",
@@ -57,6 +59,15 @@ _INDEXES = {
     "correlation": [("k", ASCENDING)],
 }
 """For sets of documents: all that a request wrote, all of a model since a time."""
+_PARTIAL_INDEXES: dict[str, tuple[list[tuple[str, int]], dict[str, Any]]] = {
+    POSITION: ([("p", ASCENDING)], {"unique": True, "partialFilterExpression": {"p": {"$gt": 0}}}),
+    UNNUMBERED: ([("n", ASCENDING)], {"partialFilterExpression": {"p": 0}}),
+    TRANSACTION: (
+        [("b", ASCENDING)],
+        {"partialFilterExpression": {"p": 0, "b": {"$exists": True}}},
+    ),
+}
+"""For readers of all events, and for the sequencer, whose indexes hold what has no position yet."""
 _HEAD = {"d": 1, "v": 1, "o": 1, "g": 1, "t": 1, "h": 1, "z": 1}
 
 
@@ -92,6 +103,9 @@ class HistoryStore:
             self._inside.create_index(_UNIQUE_KEY, unique=True, name=_INDEX)
             for name, keys in _INDEXES.items():
                 self._inside.create_index(keys, name=name)
+            if self._real:
+                for name, (keys, options) in _PARTIAL_INDEXES.items():
+                    self._inside.create_index(keys, name=name, **options)
         except OperationFailure as error:
             raise EventNotStored(_said(error)) from error
 
@@ -257,6 +271,19 @@ class HistoryStore:
             return event
         return None
 
+    def numbered(
+        self, query: dict[str, Any], positions: range, *, newest_first: bool, limit: int
+    ) -> list[dict[str, Any]]:
+        """Events as stored, of all streams, that match `query` and have one of the positions."""
+        bounds = {"p": {"$gte": positions.start, "$lt": positions.stop}}
+        found = self._outside.find(
+            {"$and": [bounds, query]},
+            sort=[("p", DESCENDING if newest_first else ASCENDING)],
+            limit=limit,
+            hint=POSITION,
+        )
+        return list(found)
+
     def facts(
         self, stream: str, document_id: Any, versions: Iterable[int]
     ) -> dict[int, tuple[datetime, Actor]]:
@@ -397,6 +424,7 @@ def packed(event: Event) -> dict[str, Any]:
         "r": event.restored_from,
         "u": event.undo_of,
         "m": event.schema if event.schema != 1 else None,
+        "b": event.first,
     }
     document.update((name, value) for name, value in optional.items() if value is not None)
     return document
@@ -427,6 +455,7 @@ def unpacked(stored: dict[str, Any], model: str) -> Event:
         undo_of=stored.get("u"),
         schema=stored.get("m", 1),
         position=int(stored["p"]) or None,
+        first=stored.get("b"),
     )
 
 

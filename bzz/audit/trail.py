@@ -2,7 +2,7 @@
 
 An event is sound when its version follows that of the one before it, its changes fit the state
 before it, and its digest is that of the state after it.  What the digest does not cover (actor,
-reason, time) cannot be judged here.
+reason, time) is covered by the seals, with which the caller has compared it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class ProblemKind(StrEnum):
     UNTOLD = "untold"
     CLASH = "clash"
     NO_BASELINE = "baseline missing"
+    UNSEALED = "unsealed"
+    MISPLACED = "misplaced"
+    REMOVED = "removed"
+    CHAIN = "chain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,10 @@ class Problem:
     kind: 'gap' (events are missing), 'altered' (an event is not as it was stored), 'untold' (the
         stored document is not the last state, and which differences there are nobody can tell
         from a broken stream), 'clash' (a rebuild met a value that another document has and
-        that is to be unique), 'baseline missing' (the document has no history yet: not wrong).
+        that is to be unique), 'baseline missing' (the document has no history yet: not wrong),
+        'unsealed' (an event has a position that nothing was given), 'misplaced' (positions do
+        not follow versions), 'removed' (a position has no event), 'chain' (the seals themselves
+        are not as they were stored).
     version: the first event that it is about; None when it is about none.
     detail: one sentence for people.
     """
@@ -61,6 +68,7 @@ class Trail:
     """
 
     __slots__ = (
+        "_position",
         "_stream",
         "document",
         "error",
@@ -74,6 +82,7 @@ class Trail:
 
     def __init__(self, stream: str, document: Any) -> None:
         self._stream = stream
+        self._position = 0
         self.document = document
         self.state: State | None = None
         self.is_known = True
@@ -83,8 +92,8 @@ class Trail:
         self.problems: list[Problem] = []
         self.error: StreamGap | ReplayError | None = None
 
-    def follow(self, event: Event) -> None:
-        """Take the next event."""
+    def follow(self, event: Event, flaw: tuple[ProblemKind, str] | None = None) -> None:
+        """Take the next event; `flaw` is what is wrong between it and its seal."""
         self._reach(event.version)
         self.last = event
         if self.is_known:
@@ -93,6 +102,18 @@ class Trail:
             self._guess(event)
         if self.state is not None:
             self.last_class = self.state.get("_cls")
+        self._compare(event, flaw)
+
+    def _compare(self, event: Event, flaw: tuple[ProblemKind, str] | None) -> None:
+        """Note what the seal and the position say, unless the event is blamed already."""
+        position, before = event.position or 0, self._position
+        if flaw is None and 0 < position < before:
+            told = f"position {position}, and the one before it at {before}: one of them was moved."
+            flaw = ProblemKind.MISPLACED, f"Version {event.version} stands at {told}"
+        if flaw is None:
+            self._position = position or before
+        elif event.version not in {each.version for each in self.problems}:
+            self.problems.append(Problem(flaw[0], event.version, flaw[1]))
 
     def unreadable(self, version: int) -> None:
         """Take an event that is stored in no form that an event has."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from bzz.audit.diff import Change, changes_between
@@ -27,7 +28,8 @@ from bzz.audit.scope import (
     token_of,
     without_history,
 )
-from bzz.audit.store import unpacked
+from bzz.audit.sealing import leaf
+from bzz.audit.store import COLLECTION, unpacked
 from bzz.audit.trail import Problem, ProblemKind, Trail
 from bzz.recording import Head, Model
 from bzz.source import id_key
@@ -40,9 +42,10 @@ if TYPE_CHECKING:
 
 BATCH = 100
 """Documents that are read at once."""
+_SEALED_AT_ONCE = 500
 
 
-_BREAKS = (ProblemKind.GAP, ProblemKind.ALTERED, ProblemKind.UNTOLD)
+_BREAKS = set(ProblemKind) - {ProblemKind.CLASH, ProblemKind.NO_BASELINE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Report:
     problems: what is wrong with the history itself, or stood in the way.
     rebuilt: the document has been written: it is what its history says.
     token: where a run has come with this document, to go on from with `after`.
+    of_log: it is not about a document, but about the seals and positions of all events.
     """
 
     model: str
@@ -71,6 +75,7 @@ class Report:
     problems: tuple[Problem, ...] = ()
     rebuilt: bool = False
     token: str = ""
+    of_log: bool = False
 
     @property
     def is_broken(self) -> bool:
@@ -119,13 +124,13 @@ class Counts:
     def plus(self, report: Report) -> Counts:
         """The counts with one more report."""
         return Counts(
-            documents=self.documents + 1,
+            documents=self.documents + (not report.of_log),
             versions=self.versions + report.versions,
             different=self.different + (bool(report.differences) and not report.rebuilt),
             rebuilt=self.rebuilt + report.rebuilt,
             broken=self.broken + report.is_broken,
             without_baseline=self.without_baseline + report.has_no_baseline,
-            token=report.token,
+            token=self.token if report.of_log else report.token,
         )
 
 
@@ -186,9 +191,14 @@ def verify_all(
     after: str | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
+    with_log: bool = True,
 ) -> Reports:
-    """Verify the documents of a model, or of all tracked ones.  `auditor.verify` says the rest."""
-    return reports_on(auditor, model, verify_one, after=after, progress=progress, batch=batch)
+    """Verify the documents of a model, or of all tracked ones.  `auditor.verify` says the rest.
+
+    Without `with_log` the chain of all seals is left to another run.
+    """
+    walk = partial(reports_on, after=after, progress=progress, batch=batch)
+    return walk(auditor, model, verify_one, with_log=with_log and model is None)
 
 
 def reports_on(
@@ -199,16 +209,19 @@ def reports_on(
     after: str | None,
     progress: Progress | None,
     batch: int,
+    with_log: bool = False,
 ) -> Reports:
     """A report on each document of a model; `settle` makes those of what does not look right.
 
-    `batch` documents are read at once.
+    `batch` documents are read at once.  `with_log`: at the end one on the seals and positions
+    of all events, if anything is wrong with them.
     """
     refuse_within_write("A run over many documents")
     auditor.prepare()
     among = scopes(auditor, model)
     place = None if after is None else place_of(after, among)
-    return Reports(_walk(parts(among, place), settle, batch), progress, batch)
+    reports = _walk(parts(among, place), settle, batch)
+    return Reports(chain(reports, _on_log(auditor) if with_log else ()), progress, batch)
 
 
 def verify_one(scope: Scope, document: Any) -> Report:
@@ -221,8 +234,9 @@ def verify_one(scope: Scope, document: Any) -> Report:
 def look(scope: Scope, document: Any, unit: Unit) -> Finding:
     """Read a document and its whole history within the transaction of a unit."""
     trail = Trail(scope.stream, document)
-    for stored in scope.auditor.store.walk(scope.stream, document=document, session=unit.session):
-        _follow(trail, stored)
+    events = scope.auditor.store.walk(scope.stream, document=document, session=unit.session)
+    for stored, flaw in _compared(scope.auditor, events, unit.session):
+        _follow(trail, stored, flaw)
     return Finding(trail, scope.source.find_one(unit.session, {"_id": document}))
 
 
@@ -294,32 +308,76 @@ def _sights(scope: Scope, after: Any) -> Iterator[_Sight]:
         last_class = class_alone(trail)
         if issubclass(scope.source.class_of(last_class), scope.model):
             yield _Sight(
-                trail.document, trail.version, _head(trail), trail.error is None, last_class
+                trail.document, trail.version, _head(trail), not trail.problems, last_class
             )
 
 
 def trails(scope: Scope, after: Any) -> Iterator[Trail]:
     """The streams of a scope whose documents come after one, each followed to its end."""
     trail: Trail | None = None
-    for stored in scope.auditor.store.walk(scope.stream, after=after):
+    events = scope.auditor.store.walk(scope.stream, after=after)
+    for stored, flaw in _compared(scope.auditor, events):
         document = stored.get("d")
         if trail is None or id_key(document) != id_key(trail.document):
             if trail is not None:
                 yield trail
             trail = Trail(scope.stream, document)
-        _follow(trail, stored)
+        _follow(trail, stored, flaw)
     if trail is not None:
         yield trail
 
 
-def _follow(trail: Trail, stored: dict[str, Any]) -> None:
+_Flaw: TypeAlias = tuple[ProblemKind, str] | None
+
+
+def _compared(
+    auditor: Auditor, events: Iterator[dict[str, Any]], session: Any = None
+) -> Iterator[tuple[dict[str, Any], _Flaw]]:
+    """Events as stored, each with what is wrong between it and its seal."""
+    seals = auditor.seals
+    if seals is None:
+        yield from ((stored, None) for stored in events)
+        return
+    for page in batches(events, _SEALED_AT_ONCE):
+        positions = [each["p"] for each in page if isinstance(each.get("p"), int)]
+        leaves = seals.leaves(positions, session=session)
+        yield from ((stored, _flaw(stored, leaves)) for stored in page)
+
+
+def _flaw(stored: dict[str, Any], leaves: dict[int, bytes]) -> _Flaw:
+    position, version = stored.get("p"), stored.get("v")
+    if position == 0:
+        return None
+    if position not in leaves:
+        told = f"position {position}, which nothing was given: it was inserted or moved."
+        return ProblemKind.UNSEALED, f"Version {version} stands at {told}"
+    try:
+        is_sealed = leaf(stored) == leaves[position]
+    except Exception:  # whoever altered it may have left anything
+        is_sealed = False
+    if is_sealed:
+        return None
+    told = f"position {position} was given to: it was altered or moved since."
+    return (
+        ProblemKind.ALTERED,
+        f"Version {version} is not what {told} Bring it back from a backup.",
+    )
+
+
+def _on_log(auditor: Auditor) -> Iterator[Report]:
+    problems = () if auditor.seals is None else tuple(auditor.seals.problems())
+    if problems:
+        yield Report("", COLLECTION, None, 0, problems=problems, of_log=True)
+
+
+def _follow(trail: Trail, stored: dict[str, Any], flaw: _Flaw) -> None:
     try:
         event: Event = unpacked(stored, "")
     except Exception:  # whoever altered it may have left anything
         version = stored.get("v")
         trail.unreadable(version if isinstance(version, int) else trail.version + 1)
     else:
-        trail.follow(event)
+        trail.follow(event, flaw)
 
 
 def _judged(scope: Scope, sights: list[_Sight], settle: Settle) -> Iterator[Report]:

@@ -17,11 +17,12 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text()
 
-# What differs from run to run: ids, times, correlation ids.
+# What differs from run to run: ids, times, correlation ids, and positions.
 VARYING = [
     (re.compile(r'"[0-9a-f]{24}"'), '"<id>"'),
     (re.compile(r'"[0-9a-f]{32}"'), '"<correlation>"'),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
+    (re.compile(r'"position": (\d+|null)'), '"position": <n>'),  # given within a moment
 ]
 
 

@@ -115,7 +115,7 @@ class ReplayAcrossHandler(AcrossHandler):
             # Each report that is taken has been rebuilt, so none is taken to look ahead.
             run, batch = rebuild_all(self.auditor, model, None, after=cursor, batch=limit), limit
         else:
-            run = verify_all(self.auditor, model, after=cursor, batch=batch)
+            run = verify_all(self.auditor, model, after=cursor, batch=batch, with_log=False)
         reports = list(islice(run, batch))
         more = len(reports) >= batch
         token = reports[:limit][-1].token if more else None

@@ -14,6 +14,7 @@ from bzz.audit.handlers.base import HistoryHandler
 from bzz.audit.handlers.blame import BlameHandler
 from bzz.audit.handlers.compare import CompareHandler
 from bzz.audit.handlers.events import EventsHandler
+from bzz.audit.handlers.feed import FeedHandler
 from bzz.audit.handlers.replay import ReplayAcrossHandler, ReplayHandler
 from bzz.audit.handlers.restore import RestoreHandler, UndoHandler
 from bzz.audit.handlers.restore_set import RestoreSetHandler
@@ -41,6 +42,7 @@ _HANDLERS = (
 """In the order in which a path is tried; the last takes what is left, and answers 404."""
 
 _ACROSS = {
+    "": FeedHandler,
     "/restore": RestoreSetHandler,
     "/replay": ReplayAcrossHandler,
     "(?:/.*)?": AcrossHandler,
