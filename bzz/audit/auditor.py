@@ -28,6 +28,7 @@ from bzz.audit.context import (
 )
 from bzz.audit.errors import ContextError, EventNotStored, ReplayError, StreamGap
 from bzz.audit.events import SYSTEM, Context, Request
+from bzz.audit.feed import Feed
 from bzz.audit.handlers.routing import routes_across, routes_for_history
 from bzz.audit.history import History
 from bzz.audit.rebuilding import rebuild_all
@@ -43,6 +44,7 @@ from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
 from bzz.audit.upcasting import Upcaster
 from bzz.audit.verifying import Counts, Reports, verify_all
+from bzz.audit.watching import Watch
 from bzz.capture import watch
 from bzz.errors import BadRequest, Conflict, SetupError, Unavailable
 from bzz.recording import Head, Model, Past, Recorder, State, family, record_with, recorders
@@ -101,6 +103,7 @@ class Auditor:
         self._recorder: WriteRecorder | None = None
         self._seals: SealStore | None = None
         self._sequencing: Sequencing | None = None
+        self._watch: Watch | None = None
 
     # Registration ----------------------------------------------------------------------
 
@@ -130,6 +133,7 @@ class Auditor:
         made = tracked(
             model,
             stream=stream,
+            name=None if present is None else present.name,
             exclude=exclude,
             mask=mask,
             schema=schema,
@@ -482,9 +486,10 @@ class Auditor:
         return None if self._seals is None else self._seals.begin_epoch()
 
     def close(self) -> None:
-        """End the thread that gives events their positions; for good.  Others may go on."""
-        if self._sequencing is not None:
-            self._sequencing.close()
+        """End the threads of this auditor, for good; those of other processes go on."""
+        for each in (self._sequencing, self._watch):
+            if each is not None:
+                each.close()
 
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 
@@ -523,10 +528,11 @@ class Auditor:
         except PyMongoError as error:
             raise Unavailable(f"The database does not answer: {said(error)}") from error
         self.close()  # that of an earlier client
-        self._sequencing = self._seals = None
+        self._sequencing = self._seals = self._watch = None
         if real:
             self._seals = SealStore(database)
             self._seals.prepare()
+            self._watch = Watch(self._seals)
         self._snapshots = SnapshotStore(database, real=real)
         self._snapshots.prepare()
         self._store = store
@@ -638,6 +644,9 @@ class Auditor:
         """The history routes of a model, on the handler class that serves the model."""
         if resource.model not in self._tracked:
             self.track(resource.model)
+        if resource.model not in {each.model for each in self.resources}:
+            tracked = self._tracked[resource.model]
+            self._tracked[resource.model] = replace(tracked, name=resource.name)
         self._served.append((handler, resource))
         return routes_for_history(handler, resource, self)
 
@@ -663,6 +672,15 @@ class Auditor:
     def tracked_under(self, stream: str) -> list[Tracked]:
         """How the classes are recorded whose streams have a name."""
         return [each for each in self._tracked.values() if each.stream == stream]
+
+    def history_under(self, stream: str, document_id: Any) -> History | None:
+        """The history of a document by the name of its stream; None where no model has it."""
+        found = None
+        for each in self.tracked_under(stream):
+            # Classes of one collection may share a stream; the one above the others has them all.
+            if found is None or issubclass(found.model, each.model):
+                found = each
+        return None if found is None else History(self, found, document_id)
 
     def has_transactions(self) -> bool:
         """Whether the database has them, as all but that of tests do."""
@@ -691,6 +709,18 @@ class Auditor:
         if self._store is None:
             raise SetupError("Call prepare() first.")
         return self._store
+
+    @property
+    def feed(self) -> Feed:
+        """The events of all streams by their positions.  Raises `SetupError` before `prepare()`."""
+        return Feed(self.store, self._seals)
+
+    @property
+    def watch(self) -> Watch | None:
+        """What tells when events have got positions; None where there are none, and before
+        `prepare()`.
+        """
+        return self._watch
 
     @property
     def seals(self) -> SealStore | None:

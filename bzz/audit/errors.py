@@ -209,6 +209,27 @@ class StreamGap(AuditError):
         )
 
 
+class PositionGone(AuditError):
+    """A reader comes back with a position that is not, or no more, the one that it was given.
+
+    `position` is what it knows, `last` the last one that there is, `other_epoch` that it was
+    given before the database was restored from a backup.
+    """
+
+    def __init__(self, position: int, last: int, *, other_epoch: bool) -> None:
+        self.position = position
+        self.last = last
+        self.other_epoch = other_epoch
+        if other_epoch:
+            message = (
+                f"Position {position} is of another epoch, since the database was restored from "
+                "a backup: other events may stand under it and after it."
+            )
+        else:
+            message = f"There is no position {position}; the last one is {last}."
+        super().__init__(f"{message} Begin anew, without a position.")
+
+
 class TargetNotEmpty(AuditError):
     """A rebuild was to fill `collection`, which has documents already."""
 

@@ -16,6 +16,7 @@ from bzz.audit.events import SYSTEM, Event, State
 from bzz.audit.folding import Folding, Step
 from bzz.audit.planning import Planner, plan_restore, plan_undo
 from bzz.audit.rebuilding import rebuild_one
+from bzz.audit.redaction import visible_changes
 from bzz.audit.replay import before
 from bzz.audit.restoring import plan_in, restore_in, undo_in
 from bzz.audit.scope import Scope
@@ -286,15 +287,31 @@ class History:
         """How the document is recorded that has a state: by its own class."""
         return self._auditor.tracked_of(self._tracked.model, state)
 
-    def hidden(self) -> Hidden:
-        """What is hidden by now of this document, by its own class."""
+    def own(self) -> Tracked:
+        """How the document is recorded: by its own class, as its last state tells it."""
         if not self._auditor.is_of_many(self._tracked.model):
-            return self._tracked.redaction.hidden
+            return self._tracked
         try:
             state = self.last_state()
         except (ReplayError, StreamGap):  # nobody can tell which class it is
             state = None
-        return self.recorded_as(state).redaction.hidden
+        return self.recorded_as(state)
+
+    def hidden(self) -> Hidden:
+        """What is hidden by now of this document, by its own class."""
+        return self.own().redaction.hidden
+
+    def told(self, events: Sequence[Event]) -> list[Event]:
+        """Events as they may be told today, under the name of the document's own class.
+
+        As of today's schema and without what is hidden by now.  Raises as `walk`.
+        """
+        own = self.own()
+        hidden = own.redaction.hidden
+        return [
+            replace(each, model=own.name, changes=tuple(visible_changes(each.changes, hidden)))
+            for each in self.as_of_today(events)
+        ]
 
     def verify(self) -> Report:
         """Prove this history, and that the stored document is what it says, in one snapshot.

@@ -61,6 +61,18 @@ class Redaction:
         return _keep_members(target, current, self.hidden.tree)
 
 
+def visible_changes(changes: Iterable[Change], hidden: Hidden) -> Iterator[Change]:
+    """The changes of an event as they may be told: it may be older than what hides some of them."""
+    told = (change for change in changes if not change.forgets)
+    if not hidden:
+        yield from told
+        return
+    for change in told:
+        if not hidden.covers(change.path):
+            from_, to = (hidden.strip_at(change.path, each) for each in (change.from_, change.to))
+            yield Change(change.path, from_, to)
+
+
 def _masked_in(change: Change, tree: Tree) -> Iterator[str]:
     """The masked places at, above or below the one that changed."""
     here: Tree = tree

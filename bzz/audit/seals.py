@@ -110,6 +110,17 @@ class SealStore:
         found = self._outside[POSITIONS].find_one({"_id": _HEAD})
         return _head(found or {"p": 0, "e": "", "d": START})
 
+    def signs(self, seconds: float) -> Any:
+        """A change stream that has something whenever events get positions, and says no more.
+
+        Each of its looks takes at most so many seconds.  Raises what the driver raises where
+        there is none.
+        """
+        return self._outside[POSITIONS].watch(
+            [{"$match": {"documentKey._id": _HEAD}}, {"$project": {"_id": 1}}],
+            max_await_time_ms=int(seconds * 1000),
+        )
+
     def fence(self, session: Any) -> LogHead:
         """The head, for who numbers events in this transaction: nobody else can until its end."""
         found = self._heads.find_one_and_update({"_id": _HEAD}, {"$inc": {"b": 1}}, session=session)

@@ -40,6 +40,7 @@ from bzz.values import ABSENT, EXACT
 
 COLLECTION = "bzz_history"
 POSITION, UNNUMBERED, TRANSACTION = "position", "unnumbered", "transaction"
+CORRELATION = "correlation"
 
 _LETTERS = {
     Operation.CREATED: "c",
@@ -56,7 +57,7 @@ _INDEX = "stream_version"
 _UNIQUE_KEY = [("s", ASCENDING), ("d", ASCENDING), ("v", ASCENDING)]
 _INDEXES = {
     "stream_time": [("s", ASCENDING), ("t", ASCENDING)],
-    "correlation": [("k", ASCENDING)],
+    CORRELATION: [("k", ASCENDING)],
 }
 """For sets of documents: all that a request wrote, all of a model since a time."""
 _PARTIAL_INDEXES: dict[str, tuple[list[tuple[str, int]], dict[str, Any]]] = {
@@ -272,15 +273,26 @@ class HistoryStore:
         return None
 
     def numbered(
-        self, query: dict[str, Any], positions: range, *, newest_first: bool, limit: int
+        self,
+        query: dict[str, Any],
+        positions: range,
+        *,
+        newest_first: bool,
+        limit: int,
+        correlation: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Events as stored, of all streams, that match `query` and have one of the positions."""
-        bounds = {"p": {"$gte": positions.start, "$lt": positions.stop}}
+        """Events as stored, of all streams, that match `query` and have one of the positions.
+
+        With a `correlation` only those of that id.
+        """
+        conditions = [{"p": {"$gte": positions.start, "$lt": positions.stop}}, query]
+        if correlation is not None:
+            conditions.append({"k": correlation})
         found = self._outside.find(
-            {"$and": [bounds, query]},
+            {"$and": conditions},
             sort=[("p", DESCENDING if newest_first else ASCENDING)],
             limit=limit,
-            hint=POSITION,
+            hint=POSITION if correlation is None else CORRELATION,
         )
         return list(found)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from bzz.audit.blaming import Blame
 from bzz.audit.diff import Change, parse, pointer
 from bzz.audit.events import Actor, Event, Request
+from bzz.audit.redaction import visible_changes
 from bzz.codec import plain
 from bzz.schema import Schema
 from bzz.values import ABSENT, Hidden
@@ -29,24 +30,13 @@ def show_event(event: Event, schema: Schema, hidden: Hidden = NOTHING) -> dict[s
         "correlation": event.correlation,
         "request": _show_request(event.request),
         "changes": [
-            *show_changes(_visible(event.changes, hidden), schema),
+            *show_changes(visible_changes(event.changes, hidden), schema),
             *({"path": _named(parse(each), schema), "masked": True} for each in event.masked),
         ],
         "restored_from": event.restored_from,
         "undo_of": event.undo_of,
         "position": event.position,
     }
-
-
-def _visible(changes: Iterable[Change], hidden: Hidden) -> Iterator[Change]:
-    told = (change for change in changes if not change.forgets)
-    if not hidden:
-        yield from told
-        return
-    for change in told:
-        if not hidden.covers(change.path):
-            from_, to = (hidden.strip_at(change.path, each) for each in (change.from_, change.to))
-            yield Change(change.path, from_, to)
 
 
 def show_actor(actor: Actor) -> dict[str, Any]:

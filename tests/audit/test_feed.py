@@ -90,8 +90,8 @@ def test_events_are_filtered(feed, users, asked, expected):
         ("order=up", 400, "'order' is asc or desc, not 'up'."),
         ("after=x", 400, "'after' is a whole number from 0; got 'x'."),
         ("include=state", 400, "The query parameter 'include' is unknown here"),
-        ("after=7", 410, "There is no position 7; the last one is 6. Begin anew without 'after'."),
-        ("after=1&epoch=old", 410, "The positions are of another epoch"),
+        ("after=7", 410, "There is no position 7; the last one is 6. Begin anew"),
+        ("after=1&epoch=old", 410, "Position 1 is of another epoch"),
     ],
 )
 def test_what_cannot_be_answered_is_said(feed, users, asked, status, message):

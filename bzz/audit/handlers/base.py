@@ -14,6 +14,7 @@ from bzz.audit.errors import (
     CannotUndo,
     DocumentDeleted,
     HistoryTooShort,
+    PositionGone,
     ReplayError,
     StreamGap,
     UndoConflict,
@@ -148,6 +149,8 @@ def answered() -> Iterator[None]:
         raise NotFound(str(error)) from error
     except DocumentDeleted as error:
         raise Gone(str(error), version=error.version) from error
+    except PositionGone as error:
+        raise Gone(str(error)) from error
     except UndoConflict as error:
         raise Overtaken(str(error), conflicts=error.conflicts) from error
     except (CannotUndo, HistoryTooShort, ReplayError, StreamGap) as error:

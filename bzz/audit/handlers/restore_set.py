@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from tornado.web import HTTPError
 
@@ -19,11 +19,12 @@ from bzz.audit.errors import ContextError
 from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.base import translated
 from bzz.audit.handlers.describing import restored_set
+from bzz.audit.handlers.sight import Found, find
 from bzz.audit.restoration import DocumentWork, Failure, Foreseen, Move, Report, Restoration, tell
 from bzz.audit.selection import Place, chosen
 from bzz.audit.views import show_changes
 from bzz.documents import is_open
-from bzz.errors import FieldError, Gone, InvalidInput, NotFound, Unavailable
+from bzz.errors import FieldError, InvalidInput, Unavailable
 from bzz.jsonvalues import NotThisType, read_time
 from bzz.openapi.book import Book, Json
 from bzz.problems import problem_for
@@ -37,7 +38,7 @@ from bzz.signals import (
     pre_update_instance,
 )
 from bzz.source import Source
-from bzz.targets import Step, Target
+from bzz.targets import Target
 from bzz.tokens import make_token, read_token
 from bzz.unit import Unit, Write
 from bzz.values import EXACT
@@ -114,9 +115,9 @@ class RestoreSetHandler(AcrossHandler):
 
     def _look(
         self, restoration: Restoration, by_model: Mapping[Any, Resource], limit: int
-    ) -> tuple[int, int, list[tuple[_Found, DocumentWork]]]:
+    ) -> tuple[int, int, list[tuple[Found, DocumentWork]]]:
         """How many documents the request may see, and chosen events of theirs; the first few."""
-        documents, events, first = 0, 0, list[tuple[_Found, DocumentWork]]()
+        documents, events, first = 0, 0, list[tuple[Found, DocumentWork]]()
         for _, work in restoration.works():
             # Where everybody sees everything, those that are only counted need no look.
             if documents < limit or not is_open(work.model):
@@ -130,7 +131,7 @@ class RestoreSetHandler(AcrossHandler):
         return documents, events, first
 
     async def _foresee(
-        self, restoration: Restoration, found: _Found, work: DocumentWork
+        self, restoration: Restoration, found: Found, work: DocumentWork
     ) -> list[Foreseen]:
         model, step = found.step.schema.model, found.step
         try:
@@ -191,7 +192,7 @@ class RestoreSetHandler(AcrossHandler):
                 self.log_exception(type(fault), fault, fault.__traceback__)
         return True
 
-    async def _permit(self, found: _Found, move: Move) -> None:
+    async def _permit(self, found: Found, move: Move) -> None:
         model, step = found.step.schema.model, found.step
         await self.ask_may([("restore", model, step.value)])
         signal = pre_update_instance if found.live else pre_create_instance
@@ -201,29 +202,15 @@ class RestoreSetHandler(AcrossHandler):
         await ask(signal, model, arguments=[step.argument], handler=self)
 
     async def _make(
-        self, found: _Found, work: DocumentWork, move: Move, reason: str | None
+        self, found: Found, work: DocumentWork, move: Move, reason: str | None
     ) -> Write | None:
         target = Target((found.step,))
         done = await self.run_write(target, partial(_make, work, move), reason=reason)
         await self.announce_writes(done.unit)
         return done.outcome.document
 
-    def _find(self, resource: Resource, work: DocumentWork) -> _Found | None:
-        """The document as its URL names it; None when the request may not see it.  Blocks."""
-        document, model = work.history.document_id, resource.model
-        state = Source.of(model).find_one(None, {"_id": document})
-        known = state if state is not None else self.auditor.last_state(model, document)
-        if known is None:
-            return None
-        schema = resource.schema
-        stored = known.get(schema.stored_of(str(schema.id_field)))
-        value = schema.fields[str(schema.id_field)].to_python(stored)
-        step = Step(resource.name, schema, None, schema.format_id(value), value)
-        try:
-            self.history_key(step)
-        except (NotFound, Gone):
-            return None
-        return _Found(step, state is not None)
+    def _find(self, resource: Resource, work: DocumentWork) -> Found | None:
+        return find(self, resource, work.history.document_id)
 
     # Answers -----------------------------------------------------------------------------
 
@@ -240,13 +227,6 @@ class RestoreSetHandler(AcrossHandler):
         error = translated(told.error) if told.error else None
         problem = problem_for(error or HTTPError(500), names=resource.schema.names)
         return {**shown, "problem": problem.members()}
-
-
-class _Found(NamedTuple):
-    """A document of the set as a path would name it, and whether it is there."""
-
-    step: Step
-    live: bool
 
 
 def _first(works: Iterator[_Work], count: int) -> list[_Work]:
