@@ -50,7 +50,7 @@ class Shape:
             tuple(p for p in parameters if p.kind not in variadic and p.name not in fixed),
             fixed,
             any(p.kind is Parameter.VAR_KEYWORD for p in parameters),
-            _is_coroutine_function(receiver),
+            _is(receiver, inspect.iscoroutinefunction),
         )
 
     def required(self) -> list[str]:
@@ -104,10 +104,18 @@ def call(receiver: Receiver, available: Mapping[str, Any]) -> Any:
 
 def describe_receiver(receiver: Any) -> str:
     """`module.qualname` of a function, method, partial (of what it calls) or callable object."""
-    while isinstance(receiver, partial):
-        receiver = receiver.func
+    receiver = _called(receiver)
     named = receiver if hasattr(receiver, "__qualname__") else type(receiver)
     return f"{getattr(named, '__module__', None) or 'builtins'}.{named.__qualname__}"
+
+
+def place_of(receiver: Any) -> str | None:
+    """`file:line` of what `describe_receiver` names; None of what is no Python function."""
+    function = inspect.unwrap(_called(receiver))
+    if not hasattr(function, "__code__"):
+        function = getattr(type(function), "__call__", None)  # noqa: B004 - its code
+    code = getattr(function, "__code__", None)
+    return None if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def failed_receiver(error: BaseException) -> str | None:
@@ -125,10 +133,14 @@ def blamed(receiver: Receiver, signal: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if failed_receiver(error) is None:
-            error.__dict__[_RAISED_BY] = describe_receiver(receiver)
-            error.add_note(f"Raised by {describe_receiver(receiver)}, a receiver of {signal}.")
+        _blame(error, receiver, signal)
         raise
+
+
+def _blame(error: Exception, receiver: Receiver, signal: str) -> None:
+    if failed_receiver(error) is None:
+        error.__dict__[_RAISED_BY] = describe_receiver(receiver)
+        error.add_note(f"Raised by {describe_receiver(receiver)}, a receiver of {signal}.")
 
 
 async def finished(result: Any) -> None:
@@ -149,12 +161,18 @@ def refuse_awaitable(result: Any, receiver: Receiver, signal: str) -> None:
     )
 
 
-def _is_coroutine_function(receiver: Any) -> bool:
+def _is(receiver: Any, *kinds: Callable[[Any], bool]) -> bool:
+    """Whether a receiver, or the `__call__` of its class, is of one of the kinds of functions."""
+    receiver = _called(receiver)
+    own = getattr(type(receiver), "__call__", None)  # noqa: B004 - its kind, not its presence
+    return any(is_kind(each) for is_kind in kinds for each in (receiver, own))
+
+
+def _called(receiver: Any) -> Any:
+    """What a partial calls in the end; anything else itself."""
     while isinstance(receiver, partial):
         receiver = receiver.func
-    return inspect.iscoroutinefunction(receiver) or inspect.iscoroutinefunction(
-        getattr(type(receiver), "__call__", None)  # noqa: B004 - its kind, not its presence
-    )
+    return receiver
 
 
 def listed(names: Collection[str]) -> str:

@@ -62,18 +62,18 @@ def own_registry() -> Iterator[None]:
 @contextmanager
 def own_receivers() -> Iterator[None]:
     """Receivers that are connected in the block are gone after it."""
-    saved = [(each, dict(each.receivers), set(each._atomic)) for each in SIGNALS]
+    saved = [(each, dict(each.receivers), dict(each._connections)) for each in SIGNALS]
     try:
         yield
     finally:
-        for signal, receivers, atomic in saved:
+        for signal, receivers, connections in saved:
             signal.is_muted = False
             for receiver in list(signal.receivers.values()):
                 live = receiver() if hasattr(receiver, "__callback__") else receiver
                 if live is not None and live not in receivers.values():
                     signal.disconnect(live)
             signal.receivers = dict(receivers)
-            signal._atomic = atomic
+            signal._connections = connections
 
 
 def define() -> SimpleNamespace:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "bzz"
 # From the ground up: a module imports only from what stands before it.
 ORDER = """
 version errors silence values jsontext offload keeper embedded jsonvalues geojson schema receivers
-signals body patching preconditions routes problems paths negotiation
+connections signals body patching preconditions routes problems paths negotiation
 references decoding codec filters query tokens keyset assignment
 recording deferral source unit capture driver updates settling transactions sessions connection
 member attempt commit_lane

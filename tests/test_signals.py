@@ -7,6 +7,7 @@ import functools
 import gc
 import logging
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import Mock
 
@@ -466,14 +467,21 @@ def test_a_receiver_that_raises_after_the_commit_is_logged_and_the_others_still_
     assert all(record.exc_info and record.name == "bzz" for record in caplog.records)
 
 
-def test_a_cancelled_request_stops_its_receivers():
+@pytest.mark.parametrize("send", [ask, announce])
+def test_a_cancelled_request_stops_its_receivers(send):
     async def slow():
-        raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    async def main():
+        request = asyncio.create_task(send(post_create_instance, User))
+        await asyncio.sleep(0)
+        request.cancel()
+        await request
 
     post_create_instance.connect(slow)
 
     with pytest.raises(asyncio.CancelledError):
-        announced(post_create_instance)
+        asyncio.run(main())
 
 
 def test_a_receiver_may_disconnect_itself(calls):
@@ -516,6 +524,34 @@ def test_a_weakly_held_closure_vanishes_and_a_strongly_held_one_stays(
     announced(post_create_instance)
 
     assert expected == calls
+
+
+class Unreferable:
+    """Cannot be held weakly."""
+
+    __slots__ = ()
+
+    def __call__(self, instance):
+        return instance
+
+
+def test_what_cannot_be_held_weakly_is_refused_with_the_way_out():
+    with pytest.raises(
+        TypeError, match=r"Unreferable cannot be held weakly; connect .* weak=False"
+    ):
+        post_create_instance.connect(Unreferable())
+
+    assert not post_create_instance.receivers
+
+
+def test_a_connect_that_is_refused_leaves_the_receiver_in_its_moment():
+    receiver = Unreferable()
+    post_create_instance.connect(receiver, weak=False, atomic=True)
+
+    with pytest.raises(TypeError):
+        post_create_instance.connect(receiver)
+
+    assert post_create_instance.has_atomic_receivers_for(User)
 
 
 def test_a_method_lives_as_long_as_its_object(calls):
@@ -650,6 +686,37 @@ def test_receivers_that_were_put_aside_can_be_put_back(calls):
     assert ["with"] == calls
 
 
+def test_an_atomic_receiver_that_was_put_aside_stays_atomic_whoever_connects_meanwhile(calls):
+    def receiver(instance):
+        calls.append(instance)
+
+    post_create_instance.connect(receiver, atomic=True)
+    aside, post_create_instance.receivers = post_create_instance.receivers, {}
+    post_create_instance.connect(takes_nothing)
+    post_create_instance.receivers = aside
+    send_atomic(post_create_instance, User, instance="within")
+    announced(post_create_instance, instance="after")
+
+    assert ["within"] == calls
+
+
+def test_receivers_may_come_and_go_while_others_are_called():
+    def come_and_go():
+        for _ in range(2000):
+            post_create_instance.connect(lambda: None, sender=User, weak=False, atomic=True)
+            post_create_instance.connect(lambda: None, sender=User, atomic=True)
+
+    def send():
+        for _ in range(2000):
+            send_atomic(post_create_instance, User)
+            post_create_instance.receivers = {}
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(each) for each in (come_and_go, come_and_go, send)]
+
+    assert [None] * 3 == [each.result() for each in done]
+
+
 def test_send_calls_the_receivers_of_both_moments_for_tests():
     def after(instance):
         return f"after {instance}"
@@ -700,7 +767,7 @@ def test_send_async_refuses_plain_functions_unless_it_is_told_how_to_run_them():
 
 
 def test_a_connection_is_announced_by_the_signals_of_the_signal(calls):
-    signal = signals.Signal("own", ("sender",), (signals.Moment.ON_LOOP,), "A signal of its own.")
+    signal = signals.Signal("own", ("sender",), (signals.Moment.READ,), "A signal of its own.")
 
     def note(of, receiver, **rest):
         calls.append((of, receiver))

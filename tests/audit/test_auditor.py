@@ -22,6 +22,8 @@ from bzz.audit.errors import ContextError
 from bzz.errors import Conflict, SetupError, Unavailable
 from bzz.recording import recorder_of
 from bzz.signals import (
+    before_commit,
+    connected,
     post_create_instance,
     post_delete_instance,
     post_update_instance,
@@ -164,6 +166,41 @@ def test_write_runs_again_when_another_writer_was_faster(house):
 
     assert ([0, 10], 11) == (runs, stored(user)["age"])
     assert ["created", "external", "updated"] == house.told(user)
+
+
+def test_an_atomic_receiver_counts_the_call_of_every_attempt(house):
+    user = house.make(name="Ana", age=0)
+    runs = []
+
+    def receiver(instance):
+        if not runs:
+            round_bzz(user, {"$set": {"age": 10}})
+        runs.append(instance.name)
+        house.User.objects(pk=user.pk).update(score=1)
+
+    def work():
+        house.User.objects.get(pk=user.pk)
+        team = house.Team(name="red").save()
+        current_unit().announce("create", team)
+
+    with post_create_instance.connected_to(receiver, sender=house.Team, atomic=True):
+        house.write(work)
+        [row] = connected(post_create_instance)
+
+    assert (2, 1) == (row.calls, row.failures)
+
+
+def test_the_auditor_is_listed_among_the_receivers_and_its_calls_are_counted(house):
+    house.make(name="Ana")
+    [row] = connected(before_commit)
+
+    assert ("bzz.audit.auditor.Auditor._record", "atomic", False) == (
+        row.name,
+        row.moment,
+        row.weak,
+    )
+    assert {house.User, house.Team, house.Club, house.Order, house.Deed} <= set(row.senders)
+    assert (1, 0) == (row.calls, row.failures)
 
 
 def test_an_error_that_was_being_handled_is_no_reason_to_run_again(house):
