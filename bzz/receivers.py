@@ -5,6 +5,7 @@ Knows the shapes of callables; nothing of signals or of what is sent.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ class Shape:
     fixed: the names that a partial has bound: what its author chose stays.
     everything: it takes all else that is there.
     is_coroutine: calling it gives something to await.
+    is_generator: calling it gives something to iterate over, and runs nothing.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Shape:
     fixed: frozenset[str]
     everything: bool
     is_coroutine: bool
+    is_generator: bool
 
     @classmethod
     def of(cls, receiver: Receiver) -> Shape:
@@ -51,6 +54,7 @@ class Shape:
             fixed,
             any(p.kind is Parameter.VAR_KEYWORD for p in parameters),
             _is(receiver, inspect.iscoroutinefunction),
+            _is(receiver, inspect.isgeneratorfunction, inspect.isasyncgenfunction),
         )
 
     def required(self) -> list[str]:
@@ -129,9 +133,21 @@ _RAISED_BY = "_bzz_raised_by"
 
 @contextmanager
 def blamed(receiver: Receiver, signal: str) -> Iterator[None]:
-    """Mark what the block raises with the receiver's name, for the log and the answer."""
+    """Mark what the block raises with the receiver's name, for the log and the answer.
+
+    A cancellation that is the receiver's own, of a task that it waited for, becomes a
+    `RuntimeError`: taken for one of the request it would leave that without an answer.
+    """
     try:
         yield
+    except asyncio.CancelledError as error:
+        if _is_being_cancelled():
+            raise
+        own = RuntimeError(
+            f"{describe_receiver(receiver)} waited for something that was cancelled."
+        )
+        _blame(own, receiver, signal)
+        raise own from error
     except Exception as error:
         _blame(error, receiver, signal)
         raise
@@ -141,6 +157,14 @@ def _blame(error: Exception, receiver: Receiver, signal: str) -> None:
     if failed_receiver(error) is None:
         error.__dict__[_RAISED_BY] = describe_receiver(receiver)
         error.add_note(f"Raised by {describe_receiver(receiver)}, a receiver of {signal}.")
+
+
+def _is_being_cancelled() -> bool:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False  # in a thread without a loop, where nobody can be cancelled
+    return task is not None and task.cancelling() > 0
 
 
 async def finished(result: Any) -> None:

@@ -95,8 +95,8 @@ class Signal(NamedSignal):
         at once when nobody else holds it.  Returns the receiver.
 
         Raises `ValueError` when the signal has no atomic moment, `TypeError` when the
-        receiver names an argument that the signal does not have, is a coroutine
-        function in a transaction, or an object that cannot be held weakly.
+        receiver names an argument that the signal does not have, is a generator function,
+        a coroutine function in a transaction, or an object that cannot be held weakly.
         """
         moment = self._moment(atomic)
         shape = Shape.of(receiver)
@@ -268,6 +268,11 @@ class Signal(NamedSignal):
         return Moment.ATOMIC
 
     def _check(self, shape: Shape, moment: Moment) -> None:
+        if shape.is_generator:
+            raise TypeError(
+                f"{shape.name} is a generator function: calling it runs nothing of it; connect a "
+                f"function without yield to {self.name}."
+            )
         if moment is Moment.ATOMIC and shape.is_coroutine:
             raise TypeError(
                 f"{shape.name} is a coroutine function, and receivers in a transaction run in a "
@@ -317,7 +322,7 @@ async def announce(signal: Signal, sender: Any, **arguments: Any) -> None:
     """
     for receiver, connection in signal._receivers(sender, atomic=False):
         try:
-            with connection.called():
+            with blamed(receiver, signal.name), connection.called():
                 await finished(signal._call(receiver, connection, sender, arguments))
         except Exception:
             name = describe_receiver(receiver)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from datetime import datetime
@@ -486,7 +487,33 @@ def test_a_receiver_before_a_request_that_fails_is_a_failure(people: People) -> 
     assert (500, 0) == (answer.problem["status"], people.User.objects.count())
 
 
+async def waits_for_what_was_cancelled() -> None:
+    other = asyncio.create_task(asyncio.sleep(0))
+    other.cancel()
+    await other
+
+
+def test_a_receiver_before_a_request_that_is_cancelled_by_itself_is_a_failure(
+    people: People,
+) -> None:
+    with pre_create_instance.connected_to(waits_for_what_was_cancelled):
+        answer = people.server.post("/user/", {"name": "A"})
+        people.server.take_errors()
+
+    assert (500, 0) == (answer.problem["status"], people.User.objects.count())
+
+
 # After the commit
+
+
+def test_a_receiver_after_the_commit_that_is_cancelled_by_itself_changes_nothing(
+    people: People,
+) -> None:
+    with post_create_instance.connected_to(waits_for_what_was_cancelled):
+        answer = people.server.post("/user/", {"name": "A"})
+        people.server.take_errors(1)
+
+    assert 201 == answer.status
 
 
 def test_a_receiver_that_fails_after_the_commit_changes_nothing(people: People) -> None:
@@ -592,6 +619,17 @@ def test_an_atomic_receiver_that_fails_otherwise_is_a_failure(real: People) -> N
 
     assert (500, 1) == (answer.problem["status"], stored(ana)["age"])
     assert "secret" not in answer.body.decode()
+
+
+def test_an_atomic_receiver_that_is_cancelled_by_itself_is_a_failure(real: People) -> None:
+    def runs_its_own_loop() -> None:
+        asyncio.run(waits_for_what_was_cancelled())
+
+    with post_create_instance.connected_to(runs_its_own_loop, atomic=True):
+        answer = real.server.post("/user/", {"name": "A"})
+        real.server.take_errors()
+
+    assert (500, 0) == (answer.problem["status"], real.User.objects.count())
 
 
 def test_an_atomic_receiver_is_given_what_changed(real: People) -> None:

@@ -357,6 +357,32 @@ def test_coroutine_functions_are_refused_in_a_transaction(signal, receiver):
         signal.connect(receiver, weak=False, atomic=True)
 
 
+def generator(instance):
+    yield instance
+
+
+async def async_generator(instance):
+    yield instance
+
+
+class GeneratorObject:
+    def __call__(self):
+        yield
+
+
+@pytest.mark.parametrize(
+    "receiver",
+    [generator, async_generator, functools.partial(generator, instance=1), GeneratorObject()],
+    ids=["function", "async function", "partial", "object"],
+)
+@pytest.mark.parametrize("signal", [pre_get_instance, post_create_instance], ids=by_name)
+def test_generator_functions_are_refused_since_nothing_of_them_would_run(signal, receiver):
+    with pytest.raises(TypeError, match="is a generator function: calling it runs nothing"):
+        signal.connect(receiver, weak=False)
+
+    assert not signal.receivers
+
+
 def test_a_coroutine_function_in_disguise_refuses_the_write():
     @functools.wraps(coroutine_function)
     def disguised(*args, **named):
@@ -482,6 +508,44 @@ def test_a_cancelled_request_stops_its_receivers(send):
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(main())
+
+
+async def waits_for_what_was_cancelled():
+    other = asyncio.create_task(asyncio.sleep(0))
+    other.cancel()
+    await other
+
+
+def test_a_receiver_that_is_cancelled_by_itself_does_not_stop_the_others(calls, caplog):
+    def fine():
+        calls.append("called")
+
+    for receiver in (waits_for_what_was_cancelled, fine):
+        post_create_instance.connect(receiver)
+    with caplog.at_level(logging.ERROR, logger="bzz"):
+        announced(post_create_instance)
+
+    assert (["called"], 1) == (calls, len(caplog.records))
+    assert "waited for something that was cancelled" in caplog.text
+
+
+def test_a_pre_receiver_that_is_cancelled_by_itself_is_a_failure():
+    pre_get_instance.connect(waits_for_what_was_cancelled)
+
+    with pytest.raises(RuntimeError, match="waits_for_what_was_cancelled waited for") as raised:
+        asyncio.run(ask(pre_get_instance, User))
+
+    assert describe_receiver(waits_for_what_was_cancelled) == failed_receiver(raised.value)
+
+
+def test_an_atomic_receiver_that_is_cancelled_by_itself_is_a_failure():
+    def runs_its_own_loop():
+        asyncio.run(waits_for_what_was_cancelled())
+
+    post_create_instance.connect(runs_its_own_loop, atomic=True)
+
+    with pytest.raises(RuntimeError, match="waited for something that was cancelled"):
+        send_atomic(post_create_instance, User)
 
 
 def test_a_receiver_may_disconnect_itself(calls):
