@@ -344,7 +344,7 @@ def test_two_aliases_of_one_client_are_prepared_together(mongod_uri):
             n = IntField()
             meta = {"db_alias": "second"}
 
-        auditor = Auditor()
+        auditor = Auditor(work=False)
         auditor.track(Near)
         auditor.track(Far)
         auditor.write(lambda: (Near(n=1).save(), Far(n=1).save()))

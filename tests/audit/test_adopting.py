@@ -233,7 +233,7 @@ def test_a_database_of_tests_is_adopted_too(mock_database):
         class User(Document):
             name = StringField()
 
-        auditor = Auditor()
+        auditor = Auditor(work=False)
         auditor.track(User)
         mongoengine.get_db()["user"].insert_many([{"name": "a"}, {"name": "b"}])
 

@@ -436,7 +436,7 @@ def test_a_database_of_tests_takes_them_too(mock_database):
         class User(Document):
             name = StringField()
 
-        auditor = Auditor()
+        auditor = Auditor(work=False)
         auditor.track(User)
         assert 3 == auditor.insert(User(name=name) for name in "abc")
         assert 3 == auditor.update(User.objects, name="x")

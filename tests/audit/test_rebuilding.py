@@ -353,7 +353,7 @@ def test_a_database_of_tests_is_rebuilt_too(mock_database):
         class User(Document):
             name = StringField()
 
-        auditor = Auditor()
+        auditor = Auditor(work=False)
         auditor.track(User)
         user = auditor.write(lambda: User(name="Ana").save())
         collection = mongoengine.get_db()["user"]

@@ -538,7 +538,7 @@ def test_a_database_of_tests_is_verified_too(mock_database):
         class User(Document):
             name = StringField()
 
-        auditor = Auditor()
+        auditor = Auditor(work=False)
         auditor.track(User)
         for name in "ab":
             auditor.write(lambda: User(name=name).save())

@@ -44,7 +44,7 @@ def plain() -> Any:
 def audited() -> Any:
     """The description of the audited world, in which changes need an If-Match."""
     with own_registry():
-        auditor = Auditor()
+        auditor = Auditor(work=False)
         routes = routes_of(define(), auditor, require_precondition=True)
         yield described([*routes, *auditor.routes()])
 
