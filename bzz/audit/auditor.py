@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,7 +39,7 @@ from bzz.audit.scope import refuse_within_write
 from bzz.audit.seals import SealStore
 from bzz.audit.selection import chosen
 from bzz.audit.sequencer import Sequencer
-from bzz.audit.sequencing import Lease, Sequencing
+from bzz.audit.sequencing import Sequencing
 from bzz.audit.snapshots import SnapshotStore
 from bzz.audit.store import COLLECTION, HistoryStore
 from bzz.audit.tracking import Tracked, tracked
@@ -98,6 +99,7 @@ class Auditor:
         self._served: list[tuple[type[Any], Resource]] = []
         self._listening: set[Model] = set()
         self._client: Any = None
+        self._preparing = threading.Lock()
         self._store: HistoryStore | None = None
         self._snapshots: SnapshotStore | None = None
         self._recorder: WriteRecorder | None = None
@@ -465,14 +467,14 @@ class Auditor:
         """Give all committed events that have no position yet theirs; how many this call gave.
 
         A thread does it by itself (`work`); this is for tests and tools, and may be called
-        beside it.  Raises `Unavailable` when it takes longer than the deadline, `BzzError`
-        within a write.
+        beside it.  Raises `Unavailable` when none could be numbered until the deadline,
+        `BzzError` within a write and where the last position is not known any more.
         """
         refuse_within_write("A numbering of events")
         self.prepare()
         if self._seals is None:
             return 0
-        return Sequencer(self._client, self._seals).run(Deadline(self._deadline))
+        return Sequencer(self._client, self._seals).run(self._deadline)
 
     def begin_epoch(self) -> str | None:
         """Say that the database was restored from a backup; the new epoch of positions.
@@ -480,8 +482,9 @@ class Auditor:
         Readers of the positions of before are answered 410, since other events may stand under
         their numbers.  Where the collections were made anew (as mongorestore makes them) that
         is noticed by itself when an application starts; after a copy of the files it is not.
-        None on mongomock, which has no positions.
+        None on mongomock, which has no positions.  Raises `BzzError` within a write.
         """
+        refuse_within_write("The begin of an epoch")
         self.prepare()
         return None if self._seals is None else self._seals.begin_epoch()
 
@@ -513,13 +516,19 @@ class Auditor:
         connection.prepare(models[0])
         self._listen()
         if client is not self._client:
-            self._prepare_store(client, models)
+            with self._preparing:
+                if client is not self._client:
+                    self._prepare_store(client, models)
 
     def _prepare_store(self, client: Any, models: list[Model]) -> None:
         database, real = models[0]._get_db(), connection.has_transactions(client)
-        store = HistoryStore(database, real=real)
+        store, snapshots = HistoryStore(database, real=real), SnapshotStore(database, real=real)
+        seals = SealStore(database) if real else None
         try:
             store.prepare()
+            snapshots.prepare()
+            if seals is not None:
+                seals.prepare()
         except EventNotStored as error:
             raise SetupError(
                 f"The collection {COLLECTION} cannot be made as it has to be: {error}. "
@@ -528,19 +537,14 @@ class Auditor:
         except PyMongoError as error:
             raise Unavailable(f"The database does not answer: {said(error)}") from error
         self.close()  # that of an earlier client
-        self._sequencing = self._seals = self._watch = None
-        if real:
-            self._seals = SealStore(database)
-            self._seals.prepare()
-            self._watch = Watch(self._seals)
-        self._snapshots = SnapshotStore(database, real=real)
-        self._snapshots.prepare()
-        self._store = store
-        self._recorder = WriteRecorder(store, self._snapshots, clock=self._clock)
-        self._client = client
-        if self._seals is not None and self._work:
-            self._sequencing = Sequencing(Sequencer(client, self._seals), Lease(database))
+        self._store, self._snapshots, self._seals = store, snapshots, seals
+        self._watch = None if seals is None else Watch(seals)
+        self._recorder = WriteRecorder(store, snapshots, clock=self._clock)
+        self._sequencing = None
+        if seals is not None and self._work:
+            self._sequencing = Sequencing(Sequencer(client, seals), database)
             self._sequencing.start()
+        self._client = client
 
     def _listen(self) -> None:
         for model in self._tracked:

@@ -3,22 +3,22 @@
 `bzz_seals` has a document for each batch that got its positions together: `_id`, the last of
 them; `l`, the leaves of its events, one after another; `d`, the digest that chains it to the
 batch before.  `bzz_positions` has one document, the head: `p`, the last position; `d`, the last
-seal; `e`, the epoch; `u`, the collection that it is of; `b`, how many batches there were.  What
-is digested says `bzz.audit.sealing`.
+seal; `e`, the epoch; `u`, the collection that it is of; `b`, how many batches there were; `t`,
+the transaction that goes on behind the last position, if one does.  What is digested says
+`bzz.audit.sealing`.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import pymongo
 from bson import Binary, Int64
 from pymongo import ASCENDING, DESCENDING, ReadPreference
-from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -27,6 +27,7 @@ from bzz.audit.store import COLLECTION, POSITION
 from bzz.audit.trail import Problem, ProblemKind
 from bzz.connection import make_collection
 from bzz.errors import BzzError
+from bzz.transactions import DEADLINE, transaction_options
 from bzz.values import EXACT
 
 SEALS, POSITIONS = "bzz_seals", "bzz_positions"
@@ -42,11 +43,13 @@ class LogHead:
     position: the last one; 0 before the first.
     epoch: of these positions: after a backup was restored, others stand under their numbers.
     seal: of the last batch.
+    unfinished: the transaction of which more events follow; None for none.
     """
 
     position: int
     epoch: str
     seal: bytes = START
+    unfinished: Any = None
 
 
 class SealStore:
@@ -61,42 +64,57 @@ class SealStore:
         }
         self._seals = database[SEALS].with_options(**inside)
         self._heads = database[POSITIONS].with_options(**inside)
-        majority = ReadConcern("majority")
-        self._outside = database.with_options(codec_options=EXACT, read_concern=majority)
+        self._outside = database.with_options(
+            codec_options=EXACT,
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority"),
+        )
 
     def prepare(self) -> None:
         """Make what is missing, and begin an epoch where the events came from a backup."""
         for name in (SEALS, POSITIONS):
             make_collection(self.database, name)
-        found = self._outside[POSITIONS].find_one({"_id": _HEAD})
-        if found is None:
-            head = {"_id": _HEAD, "p": Int64(0), "d": Binary(START), "b": 0}
-            with suppress(DuplicateKeyError):  # another process was faster
-                self._majority_heads().insert_one({**head, "e": _epoch(), "u": self._identity()})
-        elif found["u"] != self._identity():
-            self.begin_epoch()
+        found = self._outside[POSITIONS].find_one({"_id": _HEAD}, {"u": 1})
+        if found is None or found["u"] != self._identity():
+            self._begin(unless=self._identity())
 
     def begin_epoch(self) -> str:
         """Let the positions be those of a new epoch, which is returned.
 
-        What has a position keeps it; the next is above all that are there.
+        What has a position keeps it; the next is above all that are there.  Makes the head where
+        it is missing.
         """
-        last = self._outside[COLLECTION].find_one(
-            {"p": {"$gt": 0}}, {"p": 1}, sort=[("p", DESCENDING)], hint=POSITION
-        )
-        epoch = _epoch()
-        self._majority_heads().update_one(
-            {"_id": _HEAD},
-            {
-                "$set": {"e": epoch, "u": self._identity()},
-                "$max": {"p": Int64(last["p"]) if last else Int64(0)},
-                "$inc": {"b": 1},
-            },
-        )
-        return epoch
+        return self._begin()
 
-    def _majority_heads(self) -> Any:
-        return self._heads.with_options(write_concern=WriteConcern("majority"))
+    def _begin(self, *, unless: Any = None) -> str:
+        """Begin an epoch, `unless` the head is of that collection: another process was faster."""
+
+        def begin(session: Any) -> str:
+            found = self._heads.find_one_and_update(
+                {"_id": _HEAD}, {"$inc": {"b": 1}}, upsert=True, session=session
+            )
+            if found is not None and found["u"] == unless:
+                return str(found["e"])
+            head = _head(found or _NOTHING)
+            position, digest = self._last(head, session)
+            epoch = _epoch()
+            new = {"p": Int64(position), "d": Binary(digest), "e": epoch, "u": self._identity()}
+            self._heads.update_one({"_id": _HEAD}, {"$set": new}, session=session)
+            return epoch
+
+        with pymongo.timeout(DEADLINE), self.database.client.start_session() as session:
+            told: str = session.with_transaction(begin, **transaction_options())
+        return told
+
+    def _last(self, head: LogHead, session: Any) -> tuple[int, bytes]:
+        """The last position that an event, a seal or the head has, and the last seal."""
+        event = self.database[COLLECTION].find_one(
+            {"p": {"$gt": 0}}, {"p": 1}, sort=[("p", DESCENDING)], hint=POSITION, session=session
+        )
+        last = self._seals.find_one({}, {"d": 1}, sort=[("_id", DESCENDING)], session=session)
+        sealed = int(last["_id"]) if last else 0
+        position = max(head.position, sealed, int(event["p"]) if event else 0)
+        return position, bytes(last["d"]) if last and sealed >= head.position else head.seal
 
     def _identity(self) -> Any:
         """What a collection has that one with the same name and the same content has not."""
@@ -105,10 +123,9 @@ class SealStore:
 
     # The head ----------------------------------------------------------------------------
 
-    def head(self) -> LogHead:
+    def head(self, *, session: Any = None) -> LogHead:
         """How far the events have positions, as a majority holds it."""
-        found = self._outside[POSITIONS].find_one({"_id": _HEAD})
-        return _head(found or {"p": 0, "e": "", "d": START})
+        return _head(self._outside[POSITIONS].find_one({"_id": _HEAD}, session=session) or _NOTHING)
 
     def signs(self, seconds: float) -> Any:
         """A change stream that has something whenever events get positions, and says no more.
@@ -127,16 +144,17 @@ class SealStore:
         if found is None:
             raise BzzError(
                 f"The document {_HEAD!r} of {POSITIONS}, which counts the positions of events, was "
-                "taken away; bring it back from a backup."
+                "taken away; bring it back from a backup, or begin anew: auditor.begin_epoch()."
             )
         return _head(found)
 
-    def put(self, head: LogHead, leaves: bytes, *, session: Any) -> None:
-        """Seal the next batch, given the head before it and its leaves."""
+    def put(self, head: LogHead, leaves: bytes, unfinished: Any = None, *, session: Any) -> None:
+        """Seal the next batch, given the head before it, its leaves and what goes on behind it."""
         last = Int64(head.position + len(leaves) // LEAF)
         digest = Binary(seal(head.seal, leaves))
         self._seals.insert_one({"_id": last, "l": Binary(leaves), "d": digest}, session=session)
-        self._heads.update_one({"_id": _HEAD}, {"$set": {"p": last, "d": digest}}, session=session)
+        new = {"p": last, "d": digest, "t": unfinished}
+        self._heads.update_one({"_id": _HEAD}, {"$set": new}, session=session)
 
     # Proof -------------------------------------------------------------------------------
 
@@ -162,14 +180,23 @@ class SealStore:
 
     def problems(self) -> Iterator[Problem]:
         """What is wrong with the chain of the seals, and with the positions that they cover."""
-        head = self.head()
-        yield from self._breaks(head)
-        yield from self._removed(head)
+        # One session: what is read later is not older, not even after a fail-over between.
+        with self.database.client.start_session() as session:
+            last = self._outside[SEALS].find_one(
+                {}, {"_id": 1}, sort=[("_id", DESCENDING)], session=session
+            )
+            head = self.head(session=session)
+            if last is not None and last["_id"] > head.position:
+                which = _positions(head.position + 1, int(last["_id"]))
+                yield _break(f"{which} a seal, and the head stops before: it was altered.")
+            yield from self._breaks(head, session)
+            yield from self._removed(head, session)
 
-    def _breaks(self, head: LogHead) -> Iterator[Problem]:
+    def _breaks(self, head: LogHead, session: Any) -> Iterator[Problem]:
         position, before = 0, START
         known = {"_id": {"$lte": head.position}}
-        for each in self._outside[SEALS].find(known, sort=[("_id", ASCENDING)]):
+        found = self._outside[SEALS].find(known, sort=[("_id", ASCENDING)], session=session)
+        for each in found:
             leaves, first = bytes(each["l"]), position + 1
             position = int(each["_id"])
             begins = position - len(leaves) // LEAF + 1
@@ -183,11 +210,11 @@ class SealStore:
         elif before != head.seal:
             yield _break(f"{_positions(position, position)} another seal than it was given.")
 
-    def _removed(self, head: LogHead) -> Iterator[Problem]:
+    def _removed(self, head: LogHead, session: Any) -> Iterator[Problem]:
         expected = 1
         known = {"p": {"$gt": 0, "$lte": head.position}}
         found = self._outside[COLLECTION].find(
-            known, {"_id": 0, "p": 1}, sort=[("p", ASCENDING)], hint=POSITION
+            known, {"_id": 0, "p": 1}, sort=[("p", ASCENDING)], hint=POSITION, session=session
         )
         for position in chain((int(each["p"]) for each in found), [head.position + 1]):
             if position > expected:
@@ -213,7 +240,11 @@ _NEXT_SEAL = [
 
 
 def _head(stored: dict[str, Any]) -> LogHead:
-    return LogHead(int(stored["p"]), str(stored["e"]), bytes(stored["d"]))
+    seal_of_last = bytes(stored["d"])
+    return LogHead(int(stored["p"]), str(stored["e"]), seal_of_last, stored.get("t"))
+
+
+_NOTHING = {"p": 0, "e": "", "d": START}
 
 
 def _epoch() -> str:

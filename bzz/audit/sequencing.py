@@ -12,8 +12,10 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pymongo
@@ -34,21 +36,26 @@ POLL = 1.0
 LEASE = 5.0
 """Seconds that a process has the work to itself, from its last batch on."""
 
+_STEP = LEASE - 1
+"""Seconds for one batch: it is done, or taken back, while the lease lasts."""
+_RIVAL = 0.2
+"""Seconds to leave to another that has the lease before looking what it has left."""
 _CLOSING = 2.0
 _log = logging.getLogger("bzz.audit")
 
 
 class Lease:
-    """The right to work, held by one process until it has not renewed it for a while.
+    """The right to work, held by one thread until it gives it up or is late.
 
-    Knows the server's time alone.
+    Knows the server's time alone, and takes no lease for longer than one can last: the clocks
+    of two servers may differ by more.
     """
 
     def __init__(self, database: Any, *, seconds: float = LEASE) -> None:
         self._leases = database[POSITIONS].with_options(
             codec_options=EXACT, write_concern=WriteConcern(w=1)
         )
-        self._seconds = seconds
+        self._milliseconds = int(seconds * 1000)
         self._me = ObjectId()
 
     def take(self, client: Any, session_id: Any) -> bool:
@@ -56,28 +63,30 @@ class Lease:
 
         Ends the transaction of the one that held it before and is late.
         """
-        until = {"$add": ["$$NOW", int(self._seconds * 1000)]}
+        until = {"$add": ["$$NOW", self._milliseconds]}
         mine = {"by": self._me, "session": {"$literal": session_id}, "until": until}
-        free = [{"by": self._me}, {"$expr": {"$lte": ["$until", "$$NOW"]}}]
+        is_over = {"$or": [{"$lte": ["$until", "$$NOW"]}, {"$gt": ["$until", until]}]}
+        free = [{"by": self._me}, {"$expr": is_over}]
         before = self._leases.find_one_and_update({"_id": "lease", "$or": free}, [{"$set": mine}])
         if before is None:
             return self._make() and self.take(client, session_id)
-        if before["by"] not in (None, self._me):
+        if before["by"] != self._me and before.get("session") is not None:
             kill(client, before["session"])
         return True
 
     def _make(self) -> bool:
         """Make the lease, which is free then; false when there is one."""
-        begun = {"_id": "lease", "by": None, "until": datetime.fromtimestamp(0, UTC)}
+        begun = datetime.fromtimestamp(0, UTC)
         try:
-            self._leases.insert_one(begun)
+            self._leases.insert_one({"_id": "lease", "by": None, "session": None, "until": begun})
         except DuplicateKeyError:
             return False
         return True
 
     def give_up(self) -> None:
-        """Let another take it at once."""
-        self._leases.update_one({"_id": "lease", "by": self._me}, [{"$set": {"until": "$$NOW"}}])
+        """Let another take it at once, and our session be: it has no transaction any more."""
+        free = {"until": "$$NOW", "session": None}
+        self._leases.update_one({"_id": "lease", "by": self._me}, [{"$set": free}])
 
 
 class Sequencing:
@@ -85,27 +94,36 @@ class Sequencing:
 
     `kick()` says that there will be some; the thread looks by itself now and then, for those of
     processes that were killed.  Errors are logged, and tried again; the thread ends with
-    `close()`, with its client and with the program.
+    `close()`, with its client and with the program.  A process that was forked gets its own.
     """
 
-    def __init__(self, sequencer: Sequencer, lease: Lease) -> None:
+    def __init__(self, sequencer: Sequencer, database: Any) -> None:
         self._sequencer = sequencer
-        self._lease = lease
-        self._kicked = threading.Event()
+        self._database = database
         self._closed = threading.Event()
+        self._begin()
+        this = weakref.ref(self)
+        atexit.register(_with, this, Sequencing.close)
+        if hasattr(os, "register_at_fork"):  # where there are forks
+            os.register_at_fork(after_in_child=partial(_with, this, Sequencing._begin))
+
+    def _begin(self) -> None:
+        """A forked process has no thread but the one that forked, and locks that others held."""
+        was_closed = self._closed.is_set()
+        self._kicked, self._closed = threading.Event(), threading.Event()
+        if was_closed:
+            self._closed.set()
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._process = 0
         self._troubled = False
 
     def start(self) -> None:
-        """Start the thread, unless it runs in this process."""
-        if self._process == os.getpid() or self._closed.is_set():
-            return
-        self._process = os.getpid()
-        self._kicked, self._closed = threading.Event(), threading.Event()  # a fork's may be locked
-        self._thread = threading.Thread(target=self.serve, name="bzz-sequencer", daemon=True)
-        self._thread.start()
-        atexit.register(_close, weakref.ref(self))
+        """Start the thread, unless it runs or was closed."""
+        with self._lock:
+            if self._closed.is_set() or (self._thread is not None and self._thread.is_alive()):
+                return
+            self._thread = threading.Thread(target=self._serve, name="bzz-sequencer", daemon=True)
+            self._thread.start()
 
     def kick(self) -> None:
         """There will be events, once the caller's transaction has committed."""
@@ -116,51 +134,67 @@ class Sequencing:
         """End the thread; what it has begun is done within two seconds, or taken back."""
         self._closed.set()
         self._kicked.set()
-        thread = self._thread
-        if thread is not None and self._process == os.getpid():
-            thread.join(_CLOSING)
+        if self._thread is not None:
+            self._thread.join(_CLOSING)
 
-    def serve(self) -> None:
+    def _serve(self) -> None:
         """What the thread does until it is closed."""
-        pause = SPACING
+        client, lease, pause = self._sequencer.client, Lease(self._database), SPACING
+        # A session that nobody else gets while the lease names it, as it may be killed for that.
+        session = client.start_session()
         while not self._closed.is_set():
             if self._kicked.wait(pause):
                 self._kicked.clear()
                 pause = SPACING
             if self._closed.wait(SPACING):
                 break
-            pause = min(2 * pause, POLL) if self._round() else POLL
-        with suppress(PyMongoError):  # it runs out by itself
-            self._lease.give_up()
+            pause = min(2 * pause, POLL) if self._round(lease, session) else POLL
+        with suppress(PyMongoError), pymongo.timeout(_CLOSING):  # it runs out by itself
+            lease.give_up()
+            session.end_session()
 
-    def _round(self) -> bool:
+    def _round(self, lease: Lease, session: Any) -> bool:
         """Number what there is; whether that went well."""
         try:
-            with pymongo.timeout(LEASE):
-                is_waited_for = self._sequencer.is_waited_for()
-            if is_waited_for:
-                self._number()
+            self._number(lease, session)
+            self._troubled = False
             return True
-        except InvalidOperation:
-            self._closed.set()  # the client was closed
         except Exception as error:  # whatever it is, the next round may do better
-            if not is_transient(error):  # which means that another was at work
+            if isinstance(error, InvalidOperation) and self._has_no_client():
+                self._closed.set()
+            elif not is_transient(error):  # which means that another was at work
                 self._tell(error)
         return False
 
-    def _number(self) -> None:
-        client = self._sequencer.client
-        with client.start_session() as session:
-            while not self._closed.is_set():
-                with pymongo.timeout(LEASE):
-                    is_ours = self._lease.take(client, session.session_id)
-                if not is_ours:
-                    self._closed.wait(POLL)  # in vain to be kicked: another is at work
-                    return
-                if not self._sequencer.step(session, Deadline(LEASE)):
-                    return
-                self._troubled = False
-                self._closed.wait(SPACING)
+    def _number(self, lease: Lease, session: Any) -> None:
+        client, is_ours = self._sequencer.client, False
+        while self._is_waited_for():
+            with pymongo.timeout(LEASE):
+                is_ours = lease.take(client, session.session_id)
+            if not is_ours:
+                self._closed.wait(_RIVAL)
+                return
+            self._sequencer.step(session, Deadline(_STEP))
+            if self._closed.wait(SPACING):
+                return
+        if is_ours:  # another may have the next events sooner
+            with pymongo.timeout(LEASE):
+                lease.give_up()
+
+    def _is_waited_for(self) -> bool:
+        with pymongo.timeout(LEASE):
+            return self._sequencer.is_waited_for()
+
+    def _has_no_client(self) -> bool:
+        """Whether the client was closed, for good."""
+        try:
+            with pymongo.timeout(LEASE):
+                self._sequencer.client.admin.command("ping")
+        except InvalidOperation:
+            return True
+        except PyMongoError:
+            pass
+        return False
 
     def _tell(self, error: Exception) -> None:
         # Once, until it works again: it may take an hour until somebody has mended it.
@@ -169,7 +203,7 @@ class Sequencing:
         self._troubled = True
 
 
-def _close(reference: weakref.ref[Sequencing]) -> None:
+def _with(reference: weakref.ref[Sequencing], what: Callable[[Sequencing], None]) -> None:
     sequencing = reference()
     if sequencing is not None:
-        sequencing.close()
+        what(sequencing)

@@ -39,7 +39,7 @@ from bzz.source import id_key
 from bzz.values import ABSENT, EXACT
 
 COLLECTION = "bzz_history"
-POSITION, UNNUMBERED, TRANSACTION = "position", "unnumbered", "transaction"
+POSITION, UNNUMBERED, TRANSACTION = "position", "unnumbered", "unnumbered_transaction"
 CORRELATION = "correlation"
 
 _LETTERS = {
@@ -64,7 +64,7 @@ _PARTIAL_INDEXES: dict[str, tuple[list[tuple[str, int]], dict[str, Any]]] = {
     POSITION: ([("p", ASCENDING)], {"unique": True, "partialFilterExpression": {"p": {"$gt": 0}}}),
     UNNUMBERED: ([("n", ASCENDING)], {"partialFilterExpression": {"p": 0}}),
     TRANSACTION: (
-        [("b", ASCENDING)],
+        [("b", ASCENDING), ("n", ASCENDING)],
         {"partialFilterExpression": {"p": 0, "b": {"$exists": True}}},
     ),
 }

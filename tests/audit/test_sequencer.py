@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import suppress
+from types import SimpleNamespace
+
 import pytest
-from bson import BSON
+from bson import BSON, Int64
 from mongoengine import get_connection, get_db
+from pymongo.errors import PyMongoError
 
 from bzz.audit import sequencer as sequencer_module
 from bzz.audit.sequencer import Sequencer
-from bzz.errors import BzzError
+from bzz.errors import BzzError, Unavailable
 from bzz.transactions import Deadline
 from tests.house import elsewhere, raw
 
@@ -71,6 +77,102 @@ def test_a_transaction_that_the_limit_would_cut_is_numbered_whole(house):
 
     assert [8, 1, 0] == [step(few) for _ in range(3)]
     assert list(range(1, 10)) == [event["p"] for event in numbered()]
+
+
+def many(house, count):
+    return house.write(lambda: [house.User(name=f"u{n}").save() for n in range(count)])
+
+
+def test_a_transaction_that_is_too_large_is_numbered_in_pieces_with_nothing_between(house):
+    house.make(name="first")
+    large = many(house, 20)
+    # As if another had written while the large one was at work.
+    between = house.make(name="between")
+    place = get_db().bzz_history.find_one({"d": large[14].pk})["n"]
+    get_db().bzz_history.update_one({"d": between.pk}, {"$set": {"n": place}})
+    house.make(name="last")
+    few = sequencer(house, batch=3, largest=4)
+    steps = []
+    while count := step(few):
+        steps.append(count)
+
+    assert max(steps) < 9
+    assert list(range(1, 24)) == [event["p"] for event in numbered()]
+    documents = [event["d"] for event in numbered()]
+    begin = documents.index(large[0].pk)
+    assert [user.pk for user in large] == documents[begin : begin + 20]
+    assert house.auditor.verify().run().ok
+
+
+def test_the_pieces_of_a_large_transaction_follow_each_other_whoever_numbers_them(house):
+    large = many(house, 9)
+    one, other = (sequencer(house, batch=2, largest=2) for _ in range(2))
+    step(one)
+    house.make(name="later")
+    while step(other):
+        pass
+
+    assert [user.pk for user in large] == [event["d"] for event in numbered()][:9]
+    assert None is house.auditor.seals.head().unfinished
+
+
+def test_a_large_transaction_behind_small_ones_does_not_hold_them_up(house):
+    for number in range(4):
+        house.make(name=f"small {number}")
+    many(house, 9)
+    few = sequencer(house, batch=5, largest=3)
+
+    assert 4 == step(few)
+    while step(few):
+        pass
+    assert list(range(1, 14)) == [event["p"] for event in numbered()]
+
+
+def test_batches_that_take_too_long_become_smaller(house, monkeypatch):
+    for number in range(9):
+        house.make(name=f"u{number}")
+    seals = house.auditor.seals
+    usual, sizes = seals.put, []
+
+    def slow(head, leaves, *args, **options):
+        sizes.append(len(leaves) // 16)
+        if sizes[-1] > 2:
+            time.sleep(0.6)
+        usual(head, leaves, *args, **options)
+
+    monkeypatch.setattr(seals, "put", slow)
+    each, done = sequencer(house, batch=8), 0
+    while done < 9:
+        with get_connection().start_session() as session, suppress(PyMongoError):
+            done += each.step(session, Deadline(0.5))
+
+    assert [8, 4, 2, 4, 2] == sizes[:5]
+    assert list(range(1, 10)) == [event["p"] for event in numbered()]
+
+
+def test_a_backlog_may_take_longer_than_the_deadline(house, monkeypatch):
+    """It is for each batch."""
+    for number in range(6):
+        house.make(name=f"u{number}")
+    usual = house.auditor.seals.put
+
+    def slow(*args, **options):
+        time.sleep(0.3)
+        usual(*args, **options)
+
+    monkeypatch.setattr(house.auditor.seals, "put", slow)
+    assert 6 == sequencer(house, batch=1).run(1)
+
+
+def test_when_another_holds_the_head_it_is_said_after_a_while(house):
+    house.make(name="Ana")
+    with get_connection().start_session() as session, session.start_transaction():
+        house.auditor.seals.fence(session)
+        with pytest.raises(Unavailable, match="No event could be given its position for 0.5 s"):
+            elsewhere(lambda: sequencer(house).run(0.5))
+        session.abort_transaction()
+
+    assert 1 == house.auditor.sequence()
 
 
 def test_transactions_that_ran_side_by_side_are_numbered_one_after_the_other(house):
@@ -216,10 +318,88 @@ def test_documents_adopted_together_share_a_transaction(house):
     assert 4 == get_db().bzz_history.count_documents({"b": {"$exists": True}})
 
 
-def test_without_its_head_nothing_is_numbered(house):
+def test_without_its_head_nothing_is_numbered_until_an_epoch_begins(house):
     house.make(name="Ana")
+    house.auditor.sequence()
+    house.make(name="Bea")
     get_db().bzz_positions.delete_one({"_id": "head"})
 
     with pytest.raises(BzzError, match="of bzz_positions, which counts .* was taken away"):
         house.auditor.sequence()
-    assert [] == numbered()
+    assert 1 == len(numbered())
+    house.auditor.begin_epoch()
+    assert 1 == house.auditor.sequence()
+    assert [1, 2] == [event["p"] for event in numbered()]
+    assert [] == list(house.auditor.seals.problems())
+
+
+def test_an_application_that_starts_without_a_head_goes_on_behind_what_is_numbered(house):
+    house.make(name="Ana")
+    house.auditor.sequence()
+    get_db().bzz_positions.delete_one({"_id": "head"})
+    house.auditor.seals.prepare()
+    house.make(name="Bea")
+    house.auditor.sequence()
+
+    assert [1, 2] == [event["p"] for event in numbered()]
+
+
+def test_a_head_that_was_set_back_is_refused_with_the_way_out(house):
+    for name in ("Ana", "Bea"):
+        house.make(name=name)
+        house.auditor.sequence()
+    house.make(name="Cid")
+    first = get_db().bzz_seals.find_one({"_id": 1})
+    set_back = {"p": Int64(1), "d": first["d"]}
+    get_db().bzz_positions.update_one({"_id": "head"}, {"$set": set_back})
+
+    with pytest.raises(BzzError, match="The next position is taken: .*begin_epoch"):
+        house.auditor.sequence()
+    house.auditor.begin_epoch()
+    assert 1 == house.auditor.sequence()
+    assert [1, 2, 3] == [event["p"] for event in numbered()]
+    assert [] == list(house.auditor.seals.problems())
+
+
+def test_an_epoch_that_begins_beside_a_sequencer_takes_nothing_from_it(house):
+    """It waits for the head, and finds what was numbered meanwhile."""
+    for number in range(6):
+        house.make(name=f"u{number}")
+    each, usual = sequencer(house, batch=3), house.auditor.seals.put
+    begun = threading.Thread(target=house.auditor.begin_epoch)
+
+    def put(*args, **options):
+        begun.start()
+        usual(*args, **options)
+
+    each._seals = SimpleNamespace(fence=house.auditor.seals.fence, put=put)
+    assert 3 == step(each)
+    begun.join()
+    house.auditor.sequence()
+
+    assert list(range(1, 7)) == [event["p"] for event in numbered()]
+    assert [] == list(house.auditor.seals.problems())
+
+
+def test_of_applications_that_start_together_after_a_backup_one_begins_the_epoch(house):
+    get_db().bzz_positions.update_one({"_id": "head"}, {"$set": {"u": "another"}})
+    epochs = []
+    each = threading.Barrier(4)
+
+    def start():
+        each.wait()
+        house.auditor.seals.prepare()
+        epochs.append(house.auditor.seals.head().epoch)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 1 == len(set(epochs))
+
+
+def test_the_begin_of_an_epoch_within_a_write_is_refused(house):
+    with pytest.raises(BzzError, match="The begin of an epoch cannot run within auditor.write"):
+        house.write(house.auditor.begin_epoch)

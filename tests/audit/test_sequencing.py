@@ -7,12 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import mongoengine
 from mongoengine import get_connection, get_db
+from pymongo.errors import InvalidOperation
 
 from bzz import flatten
-from bzz.audit.sequencing import Lease
+from bzz.audit.sequencer import Sequencer
+from bzz.audit.sequencing import Lease, Sequencing
 from tests.house import built, new_database
 from tests.support import Server, wait_until
 
@@ -116,6 +119,111 @@ def test_only_one_has_the_lease(database):
         assert not other.take(get_connection(), session.session_id)
         one.give_up()
         assert other.take(get_connection(), session.session_id)
+
+
+def test_who_gave_the_lease_up_keeps_its_session(database):
+    """It may have another transaction by then, of somebody who writes."""
+    client = get_connection()
+    one, other = Lease(database), Lease(database)
+    with client.start_session() as session, client.start_session() as its:
+        one.take(client, session.session_id)
+        one.give_up()
+        with session.start_transaction():
+            database.things.insert_one({"_id": 1}, session=session)
+            assert other.take(client, its.session_id)
+
+    assert 1 == database.things.count_documents({})
+
+
+def test_a_lease_from_a_clock_that_was_ahead_is_over(database):
+    """The clock of the next primary may be an hour behind."""
+    client = get_connection()
+    one, other = Lease(database), Lease(database)
+    with client.start_session() as session:
+        one.take(client, session.session_id)
+        later = {"$set": {"until": datetime.now(UTC) + timedelta(hours=1)}}
+        get_db().bzz_positions.update_one({"_id": "lease"}, later)
+
+        assert other.take(client, session.session_id)
+
+
+def test_first_uses_at_once_start_one_thread(database):
+    with built(work=True) as house:
+        house.auditor.track(house.User)
+        uses = [threading.Thread(target=house.auditor.prepare) for _ in range(8)]
+        for each in uses:
+            each.start()
+        for each in uses:
+            each.join()
+
+        assert 1 == len(threads())
+        house.auditor.close()
+        assert [] == threads()
+
+
+def test_a_thread_that_died_is_started_again_with_the_next_write(database, monkeypatch):
+    with built(work=True) as house:
+        with monkeypatch.context() as patch:
+            patch.setattr(Sequencing, "_serve", lambda _: None)
+            house.track()
+        wait_until(lambda: not threads(), 10)
+        user = house.make(name="Ana")
+        wait_until(lambda: [1] == [each.position for each in house.events(user)], 10)
+        house.auditor.close()
+
+
+def test_an_error_is_logged_once_and_the_thread_goes_on(database, monkeypatch, caplog):
+    with built(work=True) as house:
+        house.track()
+        fails = iter([RuntimeError("once"), RuntimeError("twice"), InvalidOperation("thrice")])
+        usual = Sequencer.step
+
+        def step(*args):
+            for error in fails:
+                raise error
+            return usual(*args)
+
+        monkeypatch.setattr(Sequencer, "step", step)
+        user = house.make(name="Ana")
+        wait_until(lambda: [1] == [each.position for each in house.events(user)], 20)
+        house.auditor.close()
+
+    warned = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert ["Events wait for their positions: once"] == warned
+
+
+FORKED = """
+import os, sys, time, mongoengine, warnings
+warnings.simplefilter("ignore")
+from bzz.audit import Auditor
+name, uri = sys.argv[1:]
+mongoengine.connect(name, host=uri)
+class Thing(mongoengine.Document):
+    name = mongoengine.StringField()
+auditor = Auditor()
+auditor.track(Thing)
+auditor.prepare()
+sequencing = auditor._sequencing
+sequencing.close()
+sequencing._closed.clear()  # the parent's thread is not there, as in a server that forks
+if child := os.fork():
+    os.waitpid(child, 0)
+    sys.exit()
+auditor.write(lambda: Thing(name="of the child").save())
+history = mongoengine.get_db().bzz_history
+until = time.monotonic() + 20
+while not history.count_documents({"p": 1}) and time.monotonic() < until:
+    time.sleep(0.01)
+print(history.count_documents({"p": 1}), flush=True)
+os._exit(0)
+"""
+
+
+def test_a_process_that_was_forked_has_a_thread_of_its_own(database, mongod_uri):
+    command = [sys.executable, "-c", FORKED, database.name, mongod_uri]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert "1" == done.stdout.strip(), done.stderr
 
 
 def test_a_worker_killed_between_numbers_and_commit_leaves_nothing_and_is_replaced(

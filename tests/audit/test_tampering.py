@@ -147,6 +147,46 @@ def test_a_chain_that_was_made_anew_does_not_fit_the_head(house, users):
     assert [("chain", "Position 9 has another seal than it was given.")] == on_log(house)
 
 
+def test_a_head_that_was_set_back_is_named(house, users):
+    seal = get_db().bzz_seals.find_one({"_id": 6})
+    set_back = {"p": Int64(6), "d": seal["d"]}
+    get_db().bzz_positions.update_one({"_id": "head"}, {"$set": set_back})
+
+    told = "Positions 7 to 9 have a seal, and the head stops before: it was altered."
+    assert [("chain", told)] == on_log(house)
+
+
+def test_a_head_that_was_set_forward_is_named(house, users):
+    get_db().bzz_positions.update_one({"_id": "head"}, {"$set": {"p": Int64(12)}})
+
+    assert [
+        ("chain", "Positions 10 to 12 have no seal: it was removed."),
+        ("removed", "Positions 10 to 12 have no event any more. Bring it back from a backup."),
+    ] == on_log(house)
+
+
+def test_two_seals_that_changed_places_are_named(house, users):
+    seals = get_db().bzz_seals
+    one, other = (seals.find_one({"_id": each}) for each in (3, 6))
+    for place, seal in ((3, other), (6, one)):
+        seals.update_one({"_id": place}, {"$set": {"l": seal["l"], "d": seal["d"]}})
+
+    assert ("chain", "Positions 1 to 3 have a seal that was altered.") in on_log(house)
+    assert [("altered", 1), ("altered", 2)] == told(house, users[0])
+
+
+def test_the_newest_events_that_were_removed_with_seal_and_head_leave_their_documents(house, users):
+    """Nothing of the log tells of them, so that the last seal is kept at another place."""
+    seal = get_db().bzz_seals.find_one({"_id": 6})
+    history().delete_many({"p": {"$gt": 6}})
+    get_db().bzz_seals.delete_one({"_id": 9})
+    before = {"p": Int64(6), "d": seal["d"]}
+    get_db().bzz_positions.update_one({"_id": "head"}, {"$set": before})
+
+    assert [] == on_log(house)
+    assert 3 == house.auditor.verify().run().different
+
+
 def test_the_log_counts_as_broken_and_as_no_document(house, users):
     history().delete_one({"p": 9})
     counts = house.auditor.verify().run()
