@@ -70,11 +70,14 @@ def test_the_slash_at_the_end_is_optional(server, ana):
     assert [5, 4, 3, 2, 1] == versions(server.get(f"{ana}history"))
 
 
-def test_the_tag_of_a_history_is_its_last_version(server, ana):
+def test_the_tag_of_a_history_is_its_last_version(house, server, ana):
+    house.auditor.sequence()
+
     assert '"5"' == server.get(f"{ana}history/?limit=1&order=asc").etag
 
 
-def test_a_history_that_the_client_has_is_304(server, ana):
+def test_a_history_that_the_client_has_is_304(house, server, ana):
+    house.auditor.sequence()
     answer = server.get(f"{ana}history/", headers={"If-None-Match": '"5"'})
 
     assert (304, b"") == (answer.status, answer.body)
@@ -395,12 +398,33 @@ def test_the_tag_of_a_page_is_never_newer_than_the_page(house, server, ana, quer
         if writers:
             actor, user = writers.pop(), house.User.objects.get(pk=ana.split("/")[2])
             house.write(lambda: user.modify(age=50), actor=actor)
+            house.auditor.sequence()
         return usual(history)
 
     monkeypatch.setattr(History, "last_version", overtaken)
     page = server.get(f"{ana}history/{query}")
 
     assert int(page.etag.strip('"')) <= max(versions(page))
+
+
+def test_a_page_is_not_kept_while_an_event_of_it_waits_for_its_position(house, server, ana):
+    """By the tag of the last version it would be kept without the position for ever."""
+    before = server.get(f"{ana}history/", headers={"If-None-Match": '"5"'})
+    house.auditor.sequence()
+    after = server.get(f"{ana}history/", headers={"If-None-Match": '"4"'})
+
+    assert (200, None, None) == (before.status, before.etag, before.json["items"][0]["position"])
+    assert (200, '"5"', 5) == (after.status, after.etag, after.json["items"][0]["position"])
+
+
+def test_a_page_of_events_that_have_their_positions_is_kept_beside_newer_ones(house, server, ana):
+    house.auditor.sequence()
+    user = house.User.objects.get(pk=ana.split("/")[2])
+    house.write(lambda: user.modify(age=50))
+
+    assert None is server.get(f"{ana}history/").etag
+    assert '"6"' == server.get(f"{ana}history/?before=6").etag
+    assert '"6"' == server.get(f"{ana}history/?operation=deleted").etag
 
 
 def test_an_event_is_asked_for_again_since_its_position_comes_later(server, ana):

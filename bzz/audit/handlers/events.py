@@ -37,7 +37,7 @@ class EventsHandler(HistoryHandler):
     @classmethod
     def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
         """The events, for OpenAPI."""
-        fields = answers.headers(book, "Link", always=["ETag", "Cache-Control"])
+        fields = answers.headers(book, "Link", "ETag", always=["Cache-Control"])
         page = answers.page_of(event(book))
         found = operation(
             book,
@@ -62,19 +62,27 @@ class EventsHandler(HistoryHandler):
         await self.permit_reading(target)
         last, events, steps, hidden = await self.off_loop(self._read_events, target, asked)
         self.set_header("Cache-Control", CHECKED)
-        self.set_header("Etag", etag(last))
-        if none_match(self.request.headers.get("If-None-Match"), last):
-            self.set_status(304)
-            return
+        events, more = events[: asked.limit], len(events) > asked.limit
+        if self._is_settled(events):
+            self.set_header("Etag", etag(last))
+            if none_match(self.request.headers.get("If-None-Match"), last):
+                self.set_status(304)
+                return
         following = None
-        if len(events) > asked.limit:
-            events = events[: asked.limit]
+        if more:
             following = self._next(arguments, asked, events[-1])
             self.set_header("Link", f'<{following}>; rel="next"')
         shown = [show_event(each, schema, hidden) for each in events]
         for each in shown if asked.include else ():
             each.update(_included(asked.include, steps.get(each["version"]), schema))
         self.respond({"items": shown, "next": following})
+
+    def _is_settled(self, events: list[Event]) -> bool:
+        """Whether nothing of a page can change without a new version.
+
+        Events get their positions later, and a page with a tag would be kept without them.
+        """
+        return self.auditor.seals is None or all(each.position for each in events)
 
     def _read_events(
         self, target: Target, asked: Asked
