@@ -191,14 +191,10 @@ def verify_all(
     after: str | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
-    with_log: bool = True,
 ) -> Reports:
-    """Verify the documents of a model, or of all tracked ones.  `auditor.verify` says the rest.
-
-    Without `with_log` the chain of all seals is left to another run.
-    """
+    """Verify the documents of a model, or of all tracked ones.  `auditor.verify` says the rest."""
     walk = partial(reports_on, after=after, progress=progress, batch=batch)
-    return walk(auditor, model, verify_one, with_log=with_log and model is None)
+    return walk(auditor, model, verify_one, with_log=model is None)
 
 
 def reports_on(

@@ -194,6 +194,44 @@ def test_all_models_are_verified_together(house, across):
     assert (2, None) == tuple(across().json[each] for each in ("checked", "next"))
 
 
+def test_the_last_slice_of_all_models_tells_of_the_positions_and_seals(house, across):
+    for number in range(3):
+        house.make(name=str(number))
+    house.auditor.sequence()
+    get_db()["bzz_positions"].update_one({"_id": "head"}, {"$set": {"d": bytes(32)}})
+    answers = [across(limit=2).json]
+    while answers[-1]["next"]:
+        answers.append(across(limit=2, cursor=answers[-1]["next"]).json)
+
+    assert [True, False] == [each["ok"] for each in answers]
+    assert [] == answers[0]["problems"]
+    assert 3 == sum(each["checked"] for each in answers)
+    [problem] = answers[-1]["problems"]
+    assert ("chain", None) == (problem["kind"], problem["version"])
+    assert "Position 3 has another seal than it was given." == problem["detail"]
+
+
+def test_a_last_slice_that_is_full_leaves_the_seals_to_the_next(house, across):
+    house.make(name="Ana")
+    house.auditor.sequence()
+    get_db()["bzz_history"].delete_one({"p": 1})
+    house.make(house.Team, name="Red")
+    raw(house.User).delete_many({})
+    first = across(limit=1).json
+    last = across(limit=1, cursor=first["next"]).json
+
+    assert (1, True, []) == (first["checked"], first["ok"], first["problems"])
+    assert (0, False, "removed") == (last["checked"], last["ok"], last["problems"][0]["kind"])
+
+
+def test_of_one_model_nothing_is_told_of_all_events(house, across):
+    house.make(name="Ana")
+    house.auditor.sequence()
+    get_db()["bzz_seals"].delete_one({"_id": 1})
+
+    assert [] == across(model="team").json["problems"]
+
+
 def test_a_model_is_rebuilt_slice_by_slice(house, across):
     users = [house.make(name=str(n)) for n in range(3)]
     for each in users:

@@ -159,6 +159,10 @@ ORDER: Json = {
 """The body of a restore or an undo."""
 
 
+_PROBLEMS: Json = {
+    "type": "array",
+    "items": closed({"kind": _TEXT, "version": nullable(_NUMBER), "detail": _TEXT}),
+}
 _MODE: Json = {"enum": ["verify", "rebuild"], "default": "verify"}
 
 
@@ -195,6 +199,10 @@ def replayed_slice(book: Book, path: str) -> Json:
             "ok": {"type": "boolean"},
             "checked": _NUMBER,
             "differences": {"type": "array", "items": closed(_report(book))},
+            "problems": {
+                **_PROBLEMS,
+                "description": "Of the positions and seals of all events, with the last slice.",
+            },
             "next": nullable(_TEXT),
         }
     )
@@ -212,14 +220,13 @@ def replayed_slice(book: Book, path: str) -> Json:
 
 def _report(book: Book) -> Json:
     """The members of a report on one history."""
-    problem = closed({"kind": _TEXT, "version": nullable(_NUMBER), "detail": _TEXT})
     return {
         "ok": {"type": "boolean"},
         "model": _TEXT,
         "document": _TEXT,
         "versions": _NUMBER,
         "differences": changes(book),
-        "problems": {"type": "array", "items": problem},
+        "problems": _PROBLEMS,
         "rebuilt": {"type": "boolean"},
     }
 

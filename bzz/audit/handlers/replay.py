@@ -12,7 +12,7 @@ from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.base import HistoryHandler, answered
 from bzz.audit.handlers.describing import replayed, replayed_slice
 from bzz.audit.rebuilding import rebuild_all
-from bzz.audit.trail import ProblemKind
+from bzz.audit.trail import Problem, ProblemKind
 from bzz.audit.verifying import Report, verify_all
 from bzz.audit.views import show_changes
 from bzz.documents import is_open
@@ -67,7 +67,8 @@ class ReplayHandler(HistoryHandler):
 class ReplayAcrossHandler(AcrossHandler):
     """The same for the documents of a model, or to verify of all models, a slice at a time.
 
-    The answer has the reports of what is not in order, and the cursor of the next slice.
+    The answer has the reports of what is not in order, and the cursor of the next slice.  The
+    last slice of all models tells the problems of the positions and seals of all events too.
     """
 
     methods = ("POST",)
@@ -115,17 +116,22 @@ class ReplayAcrossHandler(AcrossHandler):
             # Each report that is taken has been rebuilt, so none is taken to look ahead.
             run, batch = rebuild_all(self.auditor, model, None, after=cursor, batch=limit), limit
         else:
-            run = verify_all(self.auditor, model, after=cursor, batch=batch, with_log=False)
+            run = verify_all(self.auditor, model, after=cursor, batch=batch)
         reports = list(islice(run, batch))
         more = len(reports) >= batch
         token = reports[:limit][-1].token if more else None
         schemas = {name: schema_of(each) for name, each in self._known().items()}
-        reports = [each for each in reports[:limit] if self._sees(each, schemas[each.model])]
+        reports = reports[:limit]
+        on_log = [problem for each in reports if each.of_log for problem in each.problems]
+        reports = [
+            each for each in reports if not each.of_log and self._sees(each, schemas[each.model])
+        ]
         wrong = [each for each in reports if each.differences or not each.ok]
         return {
-            "ok": all(each.ok for each in reports),
+            "ok": not on_log and all(each.ok for each in reports),
             "checked": len(reports),
             "differences": [show_report(each, schemas[each.model]) for each in wrong],
+            "problems": [_show_problem(each) for each in on_log],
             "next": token,
         }
 
@@ -151,12 +157,13 @@ def show_report(report: Report, schema: Schema) -> dict[str, Any]:
         "document": schema.format_id(report.document),
         "versions": report.versions,
         "differences": show_changes(report.differences, schema),
-        "problems": [
-            {"kind": each.kind.value, "version": each.version, "detail": each.detail}
-            for each in report.problems
-        ],
+        "problems": [_show_problem(each) for each in report.problems],
         "rebuilt": report.rebuilt,
     }
+
+
+def _show_problem(problem: Problem) -> dict[str, Any]:
+    return {"kind": problem.kind.value, "version": problem.version, "detail": problem.detail}
 
 
 def _members(values: Any, *known: str) -> dict[str, Any]:
