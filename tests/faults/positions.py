@@ -68,7 +68,8 @@ def yard(uri: str, *, work: bool) -> Iterator[SimpleNamespace]:
         world = SimpleNamespace(uri=uri, database=name, Crate=Crate, Label=Label, auditor=auditor)
         world.history = client[name].get_collection("bzz_history", read_concern=majority)
         try:
-            with Server(flatten([models, auditor.routes()])) as world.server:
+            routes = flatten([models, auditor.routes()])
+            with Server(routes, log_function=lambda handler: None) as world.server:
                 yield world
         finally:
             auditor.close()
