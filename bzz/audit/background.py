@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 _CLOSING = 2.0
 
@@ -18,16 +19,32 @@ class Background:
     """A daemon thread, started on demand, in each process of its own.
 
     `work` is called in it with the event that says that it has to end, and returns soon after
-    that is set.  It ends with `close()`, and with the program.
+    that is set.  It ends with `close()`, and with the program.  `renew` is called at once and in
+    each process that is forked: it makes anew what threads that are not there may have locked.
     """
 
-    def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[threading.Event], None],
+        renew: Callable[[], None] = lambda: None,
+    ) -> None:
         self._name = name
         self._work = work
-        self._lock = threading.Lock()
+        self._renew = renew
         self._closed = threading.Event()
+        self._begin()
+        this = weakref.ref(self)
+        atexit.register(_with, this, Background.close)
+        if hasattr(os, "register_at_fork"):  # where there are forks
+            os.register_at_fork(after_in_child=partial(_with, this, Background._begin))
+
+    def _begin(self) -> None:
+        """A forked process has no thread but the one that forked, and locks that others held."""
+        self._closed = _copy(self._closed)
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._process = os.getpid()
+        self._renew()
 
     @property
     def is_closed(self) -> bool:
@@ -36,28 +53,20 @@ class Background:
 
     def start(self) -> None:
         """Start the thread, unless it runs, or was told to end."""
-        if self._thread is not None and self._process == os.getpid():
-            return
-        if self._process != os.getpid():  # a fork has no threads, and its locks may be held
-            self._process = os.getpid()
-            self._lock, self._thread = threading.Lock(), None
-            self._closed = _copy(self._closed)
         with self._lock:
-            if self._thread is not None or self._closed.is_set():
+            if self._closed.is_set() or (self._thread is not None and self._thread.is_alive()):
                 return
             thread = threading.Thread(
                 target=self._work, args=[self._closed], name=self._name, daemon=True
             )
             thread.start()
             self._thread = thread
-        atexit.register(_close, weakref.ref(self))
 
     def close(self, seconds: float = _CLOSING) -> None:
         """Tell it to end, for good, and wait until it has, at most for some seconds."""
         self._closed.set()
         thread = self._thread
-        is_own = self._process == os.getpid() and thread is not threading.current_thread()
-        if thread is not None and is_own:
+        if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
 
@@ -68,7 +77,7 @@ def _copy(event: threading.Event) -> threading.Event:
     return copy
 
 
-def _close(reference: weakref.ref[Background]) -> None:
+def _with(reference: weakref.ref[Background], what: Callable[[Background], None]) -> None:
     background = reference()
     if background is not None:
-        background.close()
+        what(background)

@@ -7,15 +7,10 @@ not wait for a minute.  That positions are right rests on the sequencer alone.
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
-import weakref
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pymongo
@@ -23,6 +18,7 @@ from bson import ObjectId
 from pymongo.errors import DuplicateKeyError, InvalidOperation, PyMongoError
 from pymongo.write_concern import WriteConcern
 
+from bzz.audit.background import Background
 from bzz.audit.seals import POSITIONS
 from bzz.audit.sequencer import Sequencer
 from bzz.sessions import kill
@@ -100,82 +96,64 @@ class Sequencing:
     def __init__(self, sequencer: Sequencer, database: Any) -> None:
         self._sequencer = sequencer
         self._database = database
-        self._closed = threading.Event()
-        self._begin()
-        this = weakref.ref(self)
-        atexit.register(_with, this, Sequencing.close)
-        if hasattr(os, "register_at_fork"):  # where there are forks
-            os.register_at_fork(after_in_child=partial(_with, this, Sequencing._begin))
-
-    def _begin(self) -> None:
-        """A forked process has no thread but the one that forked, and locks that others held."""
-        was_closed = self._closed.is_set()
-        self._kicked, self._closed = threading.Event(), threading.Event()
-        if was_closed:
-            self._closed.set()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._troubled = False
+        self._background = Background("bzz-sequencer", self._serve, self._renew)
+
+    def _renew(self) -> None:
+        self._kicked = threading.Event()
 
     def start(self) -> None:
         """Start the thread, unless it runs or was closed."""
-        with self._lock:
-            if self._closed.is_set() or (self._thread is not None and self._thread.is_alive()):
-                return
-            self._thread = threading.Thread(target=self._serve, name="bzz-sequencer", daemon=True)
-            self._thread.start()
+        self._background.start()
 
     def kick(self) -> None:
         """There will be events, once the caller's transaction has committed."""
-        self.start()
+        self._background.start()
         self._kicked.set()
 
     def close(self) -> None:
         """End the thread; what it has begun is done within two seconds, or taken back."""
-        self._closed.set()
-        self._kicked.set()
-        if self._thread is not None:
-            self._thread.join(_CLOSING)
+        self._background.close()
 
-    def _serve(self) -> None:
+    def _serve(self, closed: threading.Event) -> None:
         """What the thread does until it is closed."""
         client, lease, pause = self._sequencer.client, Lease(self._database), SPACING
         # A session that nobody else gets while the lease names it, as it may be killed for that.
         session = client.start_session()
-        while not self._closed.is_set():
+        while not closed.is_set():
             if self._kicked.wait(pause):
                 self._kicked.clear()
                 pause = SPACING
-            if self._closed.wait(SPACING):
+            if closed.wait(SPACING):
                 break
-            pause = min(2 * pause, POLL) if self._round(lease, session) else POLL
+            pause = min(2 * pause, POLL) if self._round(lease, session, closed) else POLL
         with suppress(PyMongoError), pymongo.timeout(_CLOSING):  # it runs out by itself
             lease.give_up()
             session.end_session()
 
-    def _round(self, lease: Lease, session: Any) -> bool:
+    def _round(self, lease: Lease, session: Any, closed: threading.Event) -> bool:
         """Number what there is; whether that went well."""
         try:
-            self._number(lease, session)
+            self._number(lease, session, closed)
             self._troubled = False
             return True
         except Exception as error:  # whatever it is, the next round may do better
             if isinstance(error, InvalidOperation) and self._has_no_client():
-                self._closed.set()
+                closed.set()
             elif not is_transient(error):  # which means that another was at work
                 self._tell(error)
         return False
 
-    def _number(self, lease: Lease, session: Any) -> None:
+    def _number(self, lease: Lease, session: Any, closed: threading.Event) -> None:
         client, is_ours = self._sequencer.client, False
         while self._is_waited_for():
             with pymongo.timeout(LEASE):
                 is_ours = lease.take(client, session.session_id)
             if not is_ours:
-                self._closed.wait(_RIVAL)
+                closed.wait(_RIVAL)
                 return
             self._sequencer.step(session, Deadline(_STEP))
-            if self._closed.wait(SPACING):
+            if closed.wait(SPACING):
                 return
         if is_ours:  # another may have the next events sooner
             with pymongo.timeout(LEASE):
@@ -201,9 +179,3 @@ class Sequencing:
         level = logging.DEBUG if self._troubled else logging.WARNING
         _log.log(level, "Events wait for their positions: %s", said(error) or repr(error))
         self._troubled = True
-
-
-def _with(reference: weakref.ref[Sequencing], what: Callable[[Sequencing], None]) -> None:
-    sequencing = reference()
-    if sequencing is not None:
-        what(sequencing)

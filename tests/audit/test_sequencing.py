@@ -164,9 +164,11 @@ def test_first_uses_at_once_start_one_thread(database):
 def test_a_thread_that_died_is_started_again_with_the_next_write(database, monkeypatch):
     with built(work=True) as house:
         with monkeypatch.context() as patch:
-            patch.setattr(Sequencing, "_serve", lambda _: None)
+            patch.setattr(Sequencing, "_serve", lambda *_: None)
             house.track()
         wait_until(lambda: not threads(), 10)
+        sequencing = house.auditor._sequencing
+        sequencing._background._work = sequencing._serve
         user = house.make(name="Ana")
         wait_until(lambda: [1] == [each.position for each in house.events(user)], 10)
         house.auditor.close()
@@ -205,7 +207,7 @@ auditor.track(Thing)
 auditor.prepare()
 sequencing = auditor._sequencing
 sequencing.close()
-sequencing._closed.clear()  # the parent's thread is not there, as in a server that forks
+sequencing._background._closed.clear()  # as in a server that forks before its first write
 if child := os.fork():
     os.waitpid(child, 0)
     sys.exit()
