@@ -50,6 +50,10 @@ class Feed:
         Raises `PositionGone` when other events may stand under the numbers that he knows.
         """
         head = self.head()
+        if self._seals is not None and (
+            position > head.position or epoch not in (None, head.epoch)
+        ):
+            head = self._seals.latest()  # after a fail-over it may have been behind
         if position > head.position or epoch not in (None, head.epoch):
             raise PositionGone(position, head.position, other_epoch=epoch not in (None, head.epoch))
         return head
@@ -65,18 +69,35 @@ class Feed:
         """The events that match `query` and whose positions are in a range, in their order.
 
         `query` is in stored names; `correlation` limits it to one request's, which an index
-        finds.  Each piece is read when it is asked for; the last one reaches the end of the range.
+        finds.  Each piece is read when it is asked for; the last one reaches the end of the
+        range, or the last position that there is.
         """
-        span = len(bounds) if correlation is not None else SPAN
-        while bounds:
-            part = bounds[-span:] if newest_first else bounds[:span]
-            events = self._store.numbered(
-                query, part, newest_first=newest_first, limit=PIECE, correlation=correlation
-            )
-            end = part.start if newest_first else part.stop - 1
-            reached = int(events[-1]["p"]) if len(events) == PIECE else end
-            yield Piece(events, reached)
-            if newest_first:
-                bounds = range(bounds.start, reached)
-            else:
-                bounds = range(reached + 1, bounds.stop)
+        if self._seals is None:
+            return
+        with self._seals.in_order() as session:
+            # Read here, and in one session with the events: so it is never ahead of what they
+            # show, though a new primary knows less for a moment.
+            last = self._seals.head(session=session).position
+            bounds = range(bounds.start, min(bounds.stop, last + 1))
+            span = len(bounds) if correlation is not None else SPAN
+            while bounds:
+                part = bounds[-span:] if newest_first else bounds[:span]
+                events = self._store.numbered(
+                    query,
+                    part,
+                    newest_first=newest_first,
+                    limit=PIECE,
+                    correlation=correlation,
+                    session=session,
+                )
+                end = part.start if newest_first else part.stop - 1
+                reached = int(events[-1]["p"]) if len(events) == PIECE else end
+                yield Piece(events, reached)
+                if newest_first:
+                    bounds = range(bounds.start, reached)
+                else:
+                    bounds = range(reached + 1, bounds.stop)
+
+
+def _is_gone(position: int, epoch: str | None, head: LogHead) -> bool:
+    return position > head.position or epoch not in (None, head.epoch)

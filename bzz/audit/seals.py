@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -126,6 +127,21 @@ class SealStore:
     def head(self, *, session: Any = None) -> LogHead:
         """How far the events have positions, as a majority holds it."""
         return _head(self._outside[POSITIONS].find_one({"_id": _HEAD}, session=session) or _NOTHING)
+
+    def latest(self) -> LogHead:
+        """The head as all members of the replica set have to agree on it; slower than `head`.
+
+        A new primary may for a moment show what a majority held before it was chosen.
+        """
+        heads = self._outside[POSITIONS].with_options(read_concern=ReadConcern("linearizable"))
+        with pymongo.timeout(DEADLINE):
+            return _head(heads.find_one({"_id": _HEAD}) or _NOTHING)
+
+    @contextmanager
+    def in_order(self) -> Iterator[Any]:
+        """A session whose reads each see all that the ones before it saw, also after fail-overs."""
+        with self.database.client.start_session(causal_consistency=True) as session:
+            yield session
 
     def signs(self, seconds: float) -> Any:
         """A change stream that has something whenever events get positions, and says no more.

@@ -280,6 +280,7 @@ class HistoryStore:
         newest_first: bool,
         limit: int,
         correlation: str | None = None,
+        session: Any = None,
     ) -> list[dict[str, Any]]:
         """Events as stored, of all streams, that match `query` and have one of the positions.
 
@@ -293,6 +294,7 @@ class HistoryStore:
             sort=[("p", DESCENDING if newest_first else ASCENDING)],
             limit=limit,
             hint=POSITION if correlation is None else CORRELATION,
+            session=session,
         )
         return list(found)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bzz import MongoEngineRestHandler, flatten
@@ -106,6 +108,28 @@ def test_a_reader_of_another_epoch_is_told(feed, house, users):
     house.auditor.begin_epoch()
 
     assert 410 == feed.get(answer.json["next"]).status
+
+
+def test_a_primary_that_lags_for_a_moment_sends_no_reader_away(feed, house, users, monkeypatch):
+    seals = house.auditor.seals
+    behind = replace(seals.head(), position=2)
+    monkeypatch.setattr(seals, "head", lambda session=None: behind)
+    answer = feed.get("/history/?order=asc&after=4")
+
+    assert [] == positions(answer)
+    monkeypatch.undo()
+    assert [5, 6] == positions(feed.get(answer.json["next"]))
+
+
+def test_a_page_of_a_primary_that_lags_goes_on_where_it_ended(feed, house, users, monkeypatch):
+    seals = house.auditor.seals
+    latest, behind = seals.head(), replace(seals.head(), position=2)
+    monkeypatch.setattr(seals, "head", lambda session=None: latest if session is None else behind)
+    answer = feed.get("/history/?order=asc")
+
+    assert [1, 2] == positions(answer)
+    monkeypatch.undo()
+    assert [3, 4, 5, 6] == positions(feed.get(answer.json["next"]))
 
 
 def test_models_that_may_not_be_read_are_left_out(house, users):
