@@ -24,15 +24,17 @@ mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay audit.upcasting
 audit.sealing audit.carrying audit.standing audit.undoing audit.blaming audit.comparing
 audit.trail
-audit.background
-audit.store audit.seals audit.feed audit.watching audit.sequencer audit.sequencing
+audit.background audit.matching
+audit.store audit.seals audit.feed audit.watching audit.hub audit.audience
+audit.sequencer audit.sequencing
 audit.tracking audit.snapshots audit.folding audit.recorder audit.planning
 audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audit.bulk
 audit.history audit.selection audit.restoration audit.views
 audit.handlers.describing audit.handlers.arguments audit.handlers.verbs audit.handlers.base
-audit.handlers.events
+audit.handlers.streaming audit.handlers.live_document audit.handlers.events
 audit.handlers.version audit.handlers.compare audit.handlers.blame audit.handlers.restore
-audit.handlers.across audit.handlers.sight audit.handlers.feed audit.handlers.replay
+audit.handlers.across audit.handlers.sight audit.handlers.live_feed audit.handlers.feed
+audit.handlers.replay
 audit.handlers.restore_set audit.handlers.routing audit.auditor
 """.split()  # noqa: SIM905 - read in lines
 
@@ -45,6 +47,7 @@ CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.
     "audit.undoing",
     "audit.blaming",
     "audit.trail",
+    "audit.matching",
 }
 """The audit's core: the standard library, itself, `bson` and the leaf `bzz.values`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bzz.audit.audience import Live
 from bzz.audit.auditor import Auditor
 from bzz.audit.blaming import Blame
 from bzz.audit.context import from_header
@@ -19,6 +20,7 @@ __all__ = [
     "Context",
     "Event",
     "History",
+    "Live",
     "Operation",
     "Request",
     "from_header",

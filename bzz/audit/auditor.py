@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from bzz import connection
 from bzz.audit.adopting import BATCH as ADOPTED_AT_ONCE
 from bzz.audit.adopting import Adoption, adopt_all
+from bzz.audit.audience import Audience, Live
 from bzz.audit.bulk import delete_all, insert_all, update_all
 from bzz.audit.context import (
     CONTEXT_HEADERS,
@@ -32,6 +33,7 @@ from bzz.audit.events import SYSTEM, Context, Request
 from bzz.audit.feed import Feed
 from bzz.audit.handlers.routing import routes_across, routes_for_history
 from bzz.audit.history import History
+from bzz.audit.hub import Hub, Window
 from bzz.audit.rebuilding import rebuild_all
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
 from bzz.audit.restoration import Restoration
@@ -77,6 +79,7 @@ class Auditor:
         clock: tells the time of events, UTC; for tests.
         work: whether a thread of this process gives events their positions, soon after their
             commit; without it another process has to, or `sequence()`.
+        live: how live streams are served; see `Live`.
 
     Raises `SetupError` for a segment that no path can have.
     """
@@ -89,12 +92,14 @@ class Auditor:
         deadline: float = DEADLINE,
         clock: Clock = utc_now,
         work: bool = True,
+        live: Live = Live(),  # noqa: B008 - it is frozen
     ) -> None:
         self._actor = actor
         self._segment = _checked_segment(segment)
         self._deadline = deadline
         self._clock = clock
         self._work = work
+        self._live = live
         self._tracked: dict[Model, Tracked] = {}
         self._served: list[tuple[type[Any], Resource]] = []
         self._listening: set[Model] = set()
@@ -106,6 +111,8 @@ class Auditor:
         self._seals: SealStore | None = None
         self._sequencing: Sequencing | None = None
         self._watch: Watch | None = None
+        self._hub: Hub | None = None
+        self._audience: Audience | None = None
 
     # Registration ----------------------------------------------------------------------
 
@@ -489,8 +496,8 @@ class Auditor:
         return None if self._seals is None else self._seals.begin_epoch()
 
     def close(self) -> None:
-        """End the threads of this auditor, for good; those of other processes go on."""
-        for each in (self._sequencing, self._watch):
+        """End the threads and live streams of this auditor, for good; other processes go on."""
+        for each in (self._sequencing, self._hub, self._watch):
             if each is not None:
                 each.close()
 
@@ -538,7 +545,12 @@ class Auditor:
             raise Unavailable(f"The database does not answer: {said(error)}") from error
         self.close()  # that of an earlier client
         self._store, self._snapshots, self._seals = store, snapshots, seals
-        self._watch = None if seals is None else Watch(seals)
+        self._watch = self._hub = self._audience = None
+        if seals is not None:
+            self._watch, live = Watch(seals), self._live
+            feed = Feed(store, seals)
+            self._hub = Hub(feed, self._watch, kept=live.kept, size=live.kept_bytes)
+            self._audience = Audience(self._hub, size=live.streams)
         self._recorder = WriteRecorder(store, snapshots, clock=self._clock)
         self._sequencing = None
         if seals is not None and self._work:
@@ -725,6 +737,21 @@ class Auditor:
         `prepare()`.
         """
         return self._watch
+
+    @property
+    def live(self) -> Live:
+        """How live streams are served."""
+        return self._live
+
+    @property
+    def audience(self) -> Audience | None:
+        """Who follows events live; None where there are no positions, and before `prepare()`."""
+        return self._audience
+
+    @property
+    def window(self) -> Window | None:
+        """The newest events, in memory; None until somebody follows them."""
+        return None if self._hub is None else self._hub.window
 
     @property
     def seals(self) -> SealStore | None:

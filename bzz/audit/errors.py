@@ -13,6 +13,8 @@ AuditError
 ├── HistoryTooShort       nobody knows how the document was at that time
 ├── UpcastError           an application's upcaster failed
 ├── StreamGap             an event in the middle of a stream is missing
+├── PositionGone          a reader comes back with a position that is not the one it was given
+├── AudienceFull          a process has as many readers that follow events live as it may have
 ├── TargetNotEmpty        a rebuild into a collection that has documents already
 └── BulkFailed            a bulk write that stopped after some of its transactions
 """
@@ -228,6 +230,16 @@ class PositionGone(AuditError):
         else:
             message = f"There is no position {position}; the last one is {last}."
         super().__init__(f"{message} Begin anew, without a position.")
+
+
+class AudienceFull(AuditError):
+    """This process serves `size` readers that follow events live, and no more."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(
+            f"This process serves {size} live streams already, and no more; come back later."
+        )
 
 
 class TargetNotEmpty(AuditError):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mongoengine import EmbeddedDocumentField, ListField
 
@@ -19,11 +19,16 @@ from bzz.jsonvalues import NotThisType, read_time, reader_of
 from bzz.query import DEFAULT_LIMIT, MAX_LIMIT
 from bzz.schema import REFERENCES, Field, Schema, schema_of
 
+if TYPE_CHECKING:
+    from bzz.audit.history import History
+
 EVENT_FILTERS = (
     *("limit", "before", "after", "order", "since", "until"),
     *("operation", "actor", "field", "include"),
 )
 """The parameters of a list of events."""
+LIVE_FILTERS = ("after", "order", "since", "until", "operation", "actor", "field")
+"""And of its live stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,18 @@ def may_have(schema: Schema, names: Sequence[str | int]) -> bool:
             return undeclared
         undeclared = _takes_any(field)
     return True
+
+
+def check_field(history: History, schema: Schema, field: str) -> None:
+    """Raise `BadRequest` for a field that no event of a history can be about."""
+    path = field_path(schema, field)
+    if may_have(schema, schema.names(path)):
+        return
+    for _ in history.versions(query=field_query(schema, path), limit=1):
+        return
+    raise BadRequest(
+        f"{schema.model.__name__} has no field {field!r}, and never had in this history."
+    )
 
 
 def _takes_any(field: Field) -> bool:

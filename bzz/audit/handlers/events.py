@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 from bzz.audit.comparing import json_patch
 from bzz.audit.events import Event
 from bzz.audit.folding import Step
-from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked, field_path, field_query, may_have
+from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked, check_field
 from bzz.audit.handlers.base import CHECKED, HistoryHandler, answered
 from bzz.audit.handlers.describing import EVENT_PARAMETERS, event
+from bzz.audit.handlers.live_document import DocumentFollower
+from bzz.audit.handlers.streaming import StreamingHandler, streamed
 from bzz.audit.history import History
 from bzz.audit.views import show_event
-from bzz.errors import BadRequest
 from bzz.openapi import answers
 from bzz.openapi.book import Book, Json
 from bzz.openapi.operations import missing, operation
@@ -28,8 +29,8 @@ from bzz.values import Hidden
 from bzz.work import show_state
 
 
-class EventsHandler(HistoryHandler):
-    """The events of a document, newest first."""
+class EventsHandler(StreamingHandler, HistoryHandler):
+    """The events of a document, newest first, or live."""
 
     below = ""
     methods = ("GET", "HEAD")
@@ -51,12 +52,15 @@ class EventsHandler(HistoryHandler):
             },
             failures=missing(resource) if place.nested else ["not-found"],
         )
-        return {"get": found}
+        return {"get": streamed(book, found, "the version")}
 
     async def get(self, *_: str) -> None:
         """The events that the query string asks for, and where the next ones are."""
         target = self.target()
         schema = target.last.schema
+        if self.wants_stream():
+            await self._follow(target)
+            return
         arguments = self.check_arguments(*EVENT_FILTERS)
         asked = Asked.read(arguments, schema)
         await self.permit_reading(target)
@@ -83,6 +87,13 @@ class EventsHandler(HistoryHandler):
         Events get their positions later, and a page with a tag would be kept without them.
         """
         return self.auditor.seals is None or all(each.position for each in events)
+
+    async def _follow(self, target: Target) -> None:
+        _, asked = self.read_live(target.last.schema)
+        known = self.last_event_id()
+        await self.permit_reading(target)
+        after = asked.after if known is None else known[0]
+        await self.follow(DocumentFollower(self, target, asked, after))
 
     def _read_events(
         self, target: Target, asked: Asked
@@ -112,7 +123,7 @@ class EventsHandler(HistoryHandler):
         if not last:
             self.history_key(self.named(target))  # raises for a document that never was
         if not events and asked.field is not None:
-            _check_field(history, schema, asked.field)
+            check_field(history, schema, asked.field)
         return history, last, events
 
     def _next(self, arguments: dict[str, str], asked: Asked, last: Event) -> str:
@@ -141,14 +152,3 @@ def _included(
         yield "state", after
     if "patch" in include:
         yield "patch", json_patch(before, after)
-
-
-def _check_field(history: History, schema: Schema, field: str) -> None:
-    path = field_path(schema, field)
-    if may_have(schema, schema.names(path)):
-        return
-    for _ in history.versions(query=field_query(schema, path), limit=1):
-        return
-    raise BadRequest(
-        f"{schema.model.__name__} has no field {field!r}, and never had in this history."
-    )

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from tornado.web import HTTPError
-
 from bzz.audit.feed import Piece
 from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked, field_path, field_query, may_have
 from bzz.audit.handlers.base import CHECKED, answered
 from bzz.audit.handlers.describing import EVENT_PARAMETERS, event
+from bzz.audit.handlers.live_feed import FeedFollower, permitted
 from bzz.audit.handlers.sight import Sight
+from bzz.audit.handlers.streaming import StreamingHandler, streamed
 from bzz.audit.seals import LogHead
 from bzz.errors import BadRequest
 from bzz.openapi import answers
@@ -33,8 +33,8 @@ _SECONDS = 1.0
 """After which a page is answered with what there is by then, and where to go on."""
 
 
-class FeedHandler(AcrossHandler):
-    """The events that have positions: newest first, or in their order for who comes back."""
+class FeedHandler(StreamingHandler, AcrossHandler):
+    """The events that have positions: newest first, in their order for who comes back, or live."""
 
     methods = ("GET", "HEAD")
 
@@ -65,10 +65,13 @@ class FeedHandler(AcrossHandler):
             },
             failures=["gone"],
         )
-        return {"get": found}
+        return {"get": streamed(book, found, "`<position>-<epoch>`")}
 
     async def get(self, *_: str) -> None:
         """The events that the query string asks for, and where the next ones are."""
+        if self.wants_stream():
+            await self._follow()
+            return
         arguments = self.check_arguments(*_FILTERS, *_OWN)
         resources = await self._permitted(arguments.get("model"))
         asked = Asked.read(arguments, resources[0].schema)
@@ -84,18 +87,26 @@ class FeedHandler(AcrossHandler):
         if name is not None and name not in self.resources():
             told = ", ".join(sorted(self.resources()))
             raise BadRequest(f"'model' is one of {told}; got {name!r}.")
-        found = []
-        for resource in (each for each in among if name in (None, each.name)):
-            try:
-                await self.permit([("feed", resource.model, None)], [])
-            except HTTPError as error:
-                if error.status_code != 403:
-                    raise
-            else:
-                found.append(resource)
-        if not found:
-            raise HTTPError(403)
-        return found
+        named = [each for each in among if name in (None, each.name)]
+        return await permitted(named, lambda actions: self.permit(actions, []))
+
+    async def _follow(self) -> None:
+        schema = self.auditor.resources[0].schema
+        arguments, asked = self.read_live(schema, *_OWN)
+        after, epoch = asked.after, arguments.get("epoch")
+        known = self.last_event_id()
+        if known is not None:
+            after, epoch = known[0], known[1] or epoch
+        resources = await self._permitted(arguments.get("model"))
+        follower = FeedFollower(
+            self,
+            resources,
+            _query(self.auditor, asked, resources),
+            correlation=arguments.get("correlation"),
+            after=after,
+            epoch=epoch,
+        )
+        await self.follow(follower)
 
     # What is read, off the loop ------------------------------------------------------------
 

@@ -1,0 +1,153 @@
+"""Edge: the events of all models, followed live: one client's place among the positions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from tornado.web import HTTPError
+
+from bzz.actions import Action
+from bzz.audit.errors import PositionGone
+from bzz.audit.handlers.base import answered
+from bzz.audit.handlers.sight import Sight
+from bzz.audit.handlers.streaming import CHUNK, checkpoint, frame
+from bzz.audit.hub import News
+from bzz.audit.matching import matcher
+from bzz.audit.seals import LogHead
+from bzz.resource import Resource
+
+if TYPE_CHECKING:
+    from bzz.audit.handlers.across import AcrossHandler
+
+_AT_ONCE = 100
+"""Events that are looked at in memory before others get their turn."""
+
+
+class FeedFollower:
+    """Follows the positions, from one on; ids are `<position>-<epoch>`.
+
+    `query` is what is asked for, in stored names, of the `resources` that may be read; they are
+    asked for again before anything is shown.
+    """
+
+    def __init__(
+        self,
+        handler: AcrossHandler,
+        resources: list[Resource],
+        query: dict[str, Any],
+        *,
+        correlation: str | None,
+        after: int | None,
+        epoch: str | None,
+    ) -> None:
+        self._handler = handler
+        self._resources = resources
+        self._query = query
+        self._correlation = correlation
+        wanted = query if correlation is None else {"$and": [query, {"k": correlation}]}
+        self._is_wanted = matcher(wanted)
+        self._after, self._epoch = after, epoch
+        self._position = -1
+        self._head = LogHead(-1, "")
+
+    @property
+    def mark(self) -> str:
+        return f"{self._position}-{self._head.epoch}"
+
+    def hear(self, news: News) -> bool:
+        """Whether there may be something in it; if not, this is as far as this client is."""
+        is_behind = not 0 <= news.before.position <= self._position
+        if is_behind or news.events is None or news.head.epoch != self._head.epoch:
+            return True
+        if any(self._is_wanted(each.stored) for each in news.events):
+            return True
+        self._position = max(self._position, news.head.position)
+        return False
+
+    async def start(self) -> None:
+        """Begin behind the position that the client knows.  Raises `Gone`."""
+        feed = self._handler.auditor.feed
+
+        def look() -> LogHead:
+            with answered():
+                return feed.head_after(self._after or 0, self._epoch)
+
+        self._head = await self._handler.off_loop(look)
+        self._position = self._head.position if self._after is None else self._after
+
+    async def read(self) -> bytes | None:
+        window = self._handler.auditor.window
+        if window is not None:
+            await self._see(window.head)
+        if self._position >= self._head.position:
+            return None
+        kept = None if window is None else window.after(self._position, _AT_ONCE)
+        if window is None or kept is None:
+            resources = await self._permitted()
+            return await self._handler.off_loop(self._read_stored, self._head.position, resources)
+        reached = kept[-1].position if kept else window.head.position
+        wanted = [each.stored for each in kept if self._is_wanted(each.stored)]
+        if not wanted:
+            self._position = reached
+            return b""
+        resources = await self._permitted()
+        return await self._handler.off_loop(self._show, wanted, reached, resources)
+
+    async def _see(self, head: LogHead) -> None:
+        """Take notice of how far positions go.  Raises `Gone` when they are of another epoch."""
+        if head.epoch != self._head.epoch:
+            # Unless the hub itself is late: it may have looked before this client did.
+            now = await self._handler.off_loop(self._handler.auditor.feed.head)
+            if now.epoch != self._head.epoch:
+                with answered():
+                    raise PositionGone(self._position, now.position, other_epoch=True)
+        elif head.position > self._head.position:
+            self._head = head
+
+    async def _permitted(self) -> list[Resource]:
+        return await permitted(self._resources, self._handler.ask_may)
+
+    # Off the loop --------------------------------------------------------------------------
+
+    def _read_stored(self, last: int, resources: list[Resource]) -> bytes:
+        """What comes next in the database; how far it is where there is nothing."""
+        bounds = range(self._position + 1, last + 1)
+        pieces = self._handler.auditor.feed.pieces(
+            self._query, bounds, correlation=self._correlation
+        )
+        piece = next(pieces)
+        return self._show(piece.events, piece.reached, resources) or checkpoint(self)
+
+    def _show(self, events: list[dict[str, Any]], reached: int, resources: list[Resource]) -> bytes:
+        """The events that the client may see, as frames, as many as are sent at once."""
+        sight, text = Sight(self._handler, resources), bytearray()
+        for stored in events:
+            shown = sight.show(stored)
+            if shown is None:
+                continue
+            position = int(stored["p"])
+            text += frame(f"{position}-{self._head.epoch}", shown)
+            if len(text) >= CHUNK:
+                self._position = position
+                return bytes(text)
+        self._position = reached
+        return bytes(text)
+
+
+async def permitted(
+    resources: Iterable[Resource], ask: Callable[[list[Action]], Awaitable[None]]
+) -> list[Resource]:
+    """Those resources whose events may be read.  Raises `HTTPError` 403 when none may."""
+    found = []
+    for each in resources:
+        try:
+            await ask([("feed", each.model, None)])
+        except HTTPError as error:
+            if error.status_code != 403:
+                raise
+        else:
+            found.append(each)
+    if not found:
+        raise HTTPError(403)
+    return found
