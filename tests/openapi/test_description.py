@@ -327,7 +327,7 @@ def test_an_embedded_list_is_neither_filtered_nor_sorted(plain):
 
 
 def test_a_list_of_events_has_the_parameters_that_are_read(audited):
-    assert {*EVENT_FILTERS, "If-None-Match"} == set(
+    assert {*EVENT_FILTERS, "If-None-Match", "Last-Event-ID"} == set(
         parameters(audited, "/person/{id}/history/", "get")
     )
 
