@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bson
@@ -72,7 +72,8 @@ class Window(NamedTuple):
         return Window(start, head, tuple(found[first:]))
 
 
-class News(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class News:
     """What listeners are told: the head has moved from one to another.
 
     `events` are those between the two; None when they were too many to read, or the epoch is
@@ -82,6 +83,18 @@ class News(NamedTuple):
     before: LogHead
     head: LogHead
     events: tuple[Kept, ...] | None
+    _asked: dict[Callable[[dict[str, Any]], bool], bool] = field(default_factory=dict)
+
+    def concerns(self, is_wanted: Callable[[dict[str, Any]], bool]) -> bool:
+        """Whether there is an event that is wanted, or may be.
+
+        Found out once for all that give the same function.
+        """
+        if self.events is None:
+            return True
+        if is_wanted not in self._asked:
+            self._asked[is_wanted] = any(is_wanted(each.stored) for each in self.events)
+        return self._asked[is_wanted]
 
 
 Listener = Callable[[News | None], object]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
@@ -58,10 +59,8 @@ class Stream:
         return [next(events) for _ in range(count)]
 
     def close(self) -> None:
-        try:
+        with suppress(OSError, AttributeError):  # closed already
             self._connection.sock.shutdown(socket.SHUT_RDWR)
-        except (OSError, AttributeError):
-            pass
         self._connection.close()
         self.answer.close()
 

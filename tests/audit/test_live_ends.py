@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 from mongoengine import Document, StringField
 
 from bzz import MongoEngineRestHandler, flatten

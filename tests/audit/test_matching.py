@@ -26,9 +26,11 @@ NAMES = st.sampled_from(
     ["name", "tags", "home", "home.street", "home.c", "note", "a", "a.b", "a\nb", "ü", "0", "*"]
 ) | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
 WHO = st.sampled_from(["ana", "user:ana", "user", "user:", "", ":", "system", "a:b"])
-PATHS = st.lists(st.sampled_from(["name", "tags", "home", "c", "0", "12", "a", "a\nb", "~1", "ü"]) | NAMES.map(
-    lambda name: name.replace("~", "~0").replace("/", "~1")
-), max_size=3).map(lambda tokens: "".join(f"/{token}" for token in tokens))
+PATHS = st.lists(
+    st.sampled_from(["name", "tags", "home", "c", "0", "12", "a", "a\nb", "~1", "ü"])
+    | NAMES.map(lambda name: name.replace("~", "~0").replace("/", "~1")),
+    max_size=3,
+).map(lambda tokens: "".join(f"/{token}" for token in tokens))
 
 EVENTS = st.fixed_dictionaries(
     {

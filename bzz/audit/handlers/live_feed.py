@@ -58,9 +58,7 @@ class FeedFollower:
     def hear(self, news: News) -> bool:
         """Whether there may be something in it; if not, this is as far as this client is."""
         is_behind = not 0 <= news.before.position <= self._position
-        if is_behind or news.events is None or news.head.epoch != self._head.epoch:
-            return True
-        if any(self._is_wanted(each.stored) for each in news.events):
+        if is_behind or news.head.epoch != self._head.epoch or news.concerns(self._is_wanted):
             return True
         self._position = max(self._position, news.head.position)
         return False

@@ -145,6 +145,13 @@ class StreamingHandler(AuditHandler):
         if self._seat is not None:
             self._seat.leave()
 
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """As ever; a stream that has begun just ends, as when the server's loop is stopped."""
+        if not self._headers_written:
+            super().send_error(status_code, **kwargs)
+        elif not self._finished:
+            self.finish()
+
 
 @contextmanager
 def _seated(audience: Audience, reader: Reader) -> Iterator[Seat]:
