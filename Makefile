@@ -41,7 +41,7 @@ docs: $(TEST_READY) ## build the documentation into docs/_build
 	$(BIN)/python -m sphinx -W -q docs docs/_build
 
 bench: $(TEST_READY) ## run the benchmarks
-	@for each in benchmarks/diff.py benchmarks/history.py benchmarks/rest.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+	@for each in benchmarks/diff.py benchmarks/history.py benchmarks/rest.py benchmarks/live.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
 
 soak: $(TEST_READY) ## the long forms of the load and fault tests
 	$(BIN)/python -m pytest -m soak

@@ -6,7 +6,7 @@ there, misses no event and gets none twice.  Knows nothing of who reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bzz.audit.errors import PositionGone
@@ -65,7 +65,7 @@ class Feed:
         *,
         newest_first: bool = False,
         correlation: str | None = None,
-    ) -> Iterator[Piece]:
+    ) -> Generator[Piece, None, None]:
         """The events that match `query` and whose positions are in a range, in their order.
 
         `query` is in stored names; `correlation` limits it to one request's, which an index

@@ -196,8 +196,11 @@ class Hub:
             with pymongo.timeout(_ANSWER):
                 piece = next(pieces, None)
             if piece is None:
-                return
+                break
             window = self._append(window, piece.events, piece.reached, head)
+        if window.head.position < head.position:  # a new primary knows less for a moment
+            closed.wait(_AGAIN)
+            self._sign.set()
 
     def _append(
         self, window: Window, stored: list[dict[str, Any]], reached: int, head: LogHead

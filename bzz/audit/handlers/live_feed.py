@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from tornado.web import HTTPError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 100
 """Events that are looked at in memory before others get their turn."""
+_A_MOMENT = 0.2
 
 
 class FeedFollower:
@@ -83,7 +86,11 @@ class FeedFollower:
         kept = None if window is None else window.after(self._position, _AT_ONCE)
         if window is None or kept is None:
             resources = await self._permitted()
-            return await self._handler.off_loop(self._read_stored, self._head.position, resources)
+            last = self._head.position
+            text = await self._handler.off_loop(self._read_stored, last, resources)
+            if text is None:  # a new primary knows less for a moment than was told
+                await asyncio.sleep(_A_MOMENT)
+            return text or b""
         reached = kept[-1].position if kept else window.head.position
         wanted = [each.stored for each in kept if self._is_wanted(each.stored)]
         if not wanted:
@@ -108,13 +115,19 @@ class FeedFollower:
 
     # Off the loop --------------------------------------------------------------------------
 
-    def _read_stored(self, last: int, resources: list[Resource]) -> bytes:
-        """What comes next in the database; how far it is where there is nothing."""
+    def _read_stored(self, last: int, resources: list[Resource]) -> bytes | None:
+        """What comes next in the database; how far it is where nothing is shown.
+
+        None where it does not reach as far.
+        """
         bounds = range(self._position + 1, last + 1)
         pieces = self._handler.auditor.feed.pieces(
             self._query, bounds, correlation=self._correlation
         )
-        piece = next(pieces)
+        with closing(pieces):
+            piece = next(pieces, None)
+        if piece is None:
+            return None
         return self._show(piece.events, piece.reached, resources) or checkpoint(self)
 
     def _show(self, events: list[dict[str, Any]], reached: int, resources: list[Resource]) -> bytes:
