@@ -39,11 +39,15 @@ _log = logging.getLogger("bzz.audit")
 
 
 class Kept(NamedTuple):
-    """An event in memory: its position, what is stored, and how many bytes that is."""
+    """An event in memory: its position, what is stored, and how many bytes that is.
+
+    `frames` is for readers, who leave there what they have made of it for others.
+    """
 
     position: int
     stored: dict[str, Any]
     size: int
+    frames: dict[str, bytes]
 
 
 class Window(NamedTuple):
@@ -205,7 +209,7 @@ class Hub:
     def _append(
         self, window: Window, stored: list[dict[str, Any]], reached: int, head: LogHead
     ) -> Window:
-        events = [Kept(int(each["p"]), each, _size_of(each)) for each in stored]
+        events = [Kept(int(each["p"]), each, _size_of(each), {}) for each in stored]
         here = replace(head, position=reached)
         moved = window.moved(events, here, kept=self._kept, size=self._size)
         self._move(moved, News(window.head, here, tuple(events)))

@@ -14,7 +14,7 @@ from bzz.audit.errors import PositionGone
 from bzz.audit.handlers.base import answered
 from bzz.audit.handlers.sight import Sight
 from bzz.audit.handlers.streaming import CHUNK, checkpoint, frame
-from bzz.audit.hub import News
+from bzz.audit.hub import Kept, News
 from bzz.audit.matching import matcher
 from bzz.audit.seals import LogHead
 from bzz.resource import Resource
@@ -81,6 +81,8 @@ class FeedFollower:
         window = self._handler.auditor.window
         if window is not None:
             await self._see(window.head)
+        if window is not None and window.head.epoch != self._head.epoch:
+            window = None
         if self._position >= self._head.position:
             return None
         kept = None if window is None else window.after(self._position, _AT_ONCE)
@@ -92,12 +94,36 @@ class FeedFollower:
                 await asyncio.sleep(_A_MOMENT)
             return text or b""
         reached = kept[-1].position if kept else window.head.position
-        wanted = [each.stored for each in kept if self._is_wanted(each.stored)]
+        wanted = [each for each in kept if self._is_wanted(each.stored)]
         if not wanted:
             self._position = reached
             return b""
         resources = await self._permitted()
-        return await self._handler.off_loop(self._show, wanted, reached, resources)
+        text = self._show_common(wanted, reached, resources)
+        if text is None:
+            stored = [each.stored for each in wanted]
+            text = await self._handler.off_loop(self._show, stored, reached, resources)
+        return text
+
+    def _show_common(
+        self, events: list[Kept], reached: int, resources: list[Resource]
+    ) -> bytes | None:
+        """As `_show`, where all clients are shown the same, made once; else None."""
+        sight, text = Sight(self._handler, resources), bytearray()
+        for each in events:
+            name = sight.common(each.stored)
+            if name is None:
+                return None
+            if name not in each.frames:
+                shown = sight.show(each.stored)
+                mark = f"{each.position}-{self._head.epoch}"
+                each.frames[name] = b"" if shown is None else frame(mark, shown)
+            text += each.frames[name]
+            if len(text) >= CHUNK:
+                reached = each.position
+                break
+        self._position = reached
+        return bytes(text)
 
     async def _see(self, head: LogHead) -> None:
         """Take notice of how far positions go.  Raises `Gone` when they are of another epoch."""

@@ -52,6 +52,19 @@ class Sight:
             [event] = history.told([unpacked(stored, resource.name)])
         return show_event(event, self._schema(resource, event.model))
 
+    def common(self, stored: dict[str, Any]) -> str | None:
+        """The name under which an event is shown alike to all requests, without a look elsewhere.
+
+        '' where it is not shown; None where a request or the database has to be asked.
+        """
+        resource = self._resources.get(stored["s"])
+        if resource is None:
+            return ""
+        has_one_form = not any(each.upcasts for each in self._auditor.tracked_under(stored["s"]))
+        is_one_class = not self._auditor.is_of_many(resource.model)
+        is_alike = has_one_form and is_one_class and is_open(resource.model)
+        return resource.name if is_alike else None
+
     def _schema(self, resource: Resource, name: str) -> Schema:
         """The schema of the own class of a document, by which its members are named."""
         stream = self._auditor.tracked_as(resource.model).stream
