@@ -38,6 +38,7 @@ setup(
         "blinker>=1.8,<2",
         "jsonpatch>=1.33,<2",
         "msgspec>=0.19,<1",
+        "click>=8.1,<9",
     ],
     extras_require={
         "embedded": MONGOD,

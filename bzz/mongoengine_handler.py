@@ -532,6 +532,9 @@ class MongoEngineRestHandler(tornado.web.RequestHandler):
     async def ask_may(self, actions: Sequence[Action]) -> None:
         """Ask `may` about each action.  Raises `HTTPError` 403 where it says no."""
         for action, model, pk in actions:
+            recorder = recorder_of(model)
+            if recorder is not None:
+                recorder.serve()
             allowed = self.may(action, model, pk)
             if inspect.isawaitable(allowed):
                 allowed = await allowed

@@ -50,6 +50,9 @@ class Recorder(Protocol):
     def prepare(self) -> None:
         """Make sure that recording can work; raises `SetupError`.  Cheap once it has succeeded."""
 
+    def serve(self) -> None:
+        """Called on the event loop before a request is looked at: what runs beside may start."""
+
     async def describe(self, handler: Any, reason: str | None = None) -> object:
         """Who writes and why, read from a request.  Called on the event loop.
 

@@ -236,6 +236,7 @@ def visit(house: House) -> Iterator[House]:
     finally:
         house.running.logged.clear()
         house.auditor._served[:] = served
+        house.auditor._declarations.clear()
         for registry, models in kept:
             registry.clear()
             registry.update(models)

@@ -28,7 +28,14 @@ from bzz.audit.context import (
     path_text,
     reason_from,
 )
-from bzz.audit.errors import ContextError, EventNotStored, ReplayError, StreamGap
+from bzz.audit.delivering import Books
+from bzz.audit.errors import (
+    ContextError,
+    EventNotStored,
+    ReplayError,
+    StreamGap,
+    UnknownSubscription,
+)
 from bzz.audit.events import SYSTEM, Context, Request
 from bzz.audit.feed import Feed
 from bzz.audit.handlers.routing import routes_across, routes_for_history
@@ -37,6 +44,7 @@ from bzz.audit.hub import Hub, Window
 from bzz.audit.rebuilding import rebuild_all
 from bzz.audit.recorder import Clock, WriteRecorder, is_state_of, utc_now
 from bzz.audit.restoration import Restoration
+from bzz.audit.running import Worker
 from bzz.audit.scope import refuse_within_write
 from bzz.audit.seals import SealStore
 from bzz.audit.selection import chosen
@@ -44,6 +52,19 @@ from bzz.audit.sequencer import Sequencer
 from bzz.audit.sequencing import Sequencing
 from bzz.audit.snapshots import SnapshotStore
 from bzz.audit.store import COLLECTION, HistoryStore
+from bzz.audit.subscribing import (
+    DEADLINE as CONSUMER_DEADLINE,
+)
+from bzz.audit.subscribing import (
+    FIRST,
+    RETRIES,
+    Consumer,
+    Declaration,
+    Options,
+    Start,
+    declared,
+)
+from bzz.audit.subscription import Status, Subscription
 from bzz.audit.tracking import Tracked, tracked
 from bzz.audit.upcasting import Upcaster
 from bzz.audit.verifying import Counts, Reports, verify_all
@@ -77,8 +98,9 @@ class Auditor:
         segment: the path segment of history routes, for models with a field of that name.
         deadline: seconds within which a write in code is done, 10 by default.
         clock: tells the time of events, UTC; for tests.
-        work: whether a thread of this process gives events their positions, soon after their
-            commit; without it another process has to, or `sequence()`.
+        work: whether threads of this process give events their positions, soon after their
+            commit, and run the subscriptions once it serves requests; without it another
+            process has to: `python -m bzz worker`, or `worker()`.
         live: how live streams are served; see `Live`.
 
     Raises `SetupError` for a segment that no path can have.
@@ -104,7 +126,7 @@ class Auditor:
         self._served: list[tuple[type[Any], Resource]] = []
         self._listening: set[Model] = set()
         self._client: Any = None
-        self._preparing = threading.Lock()
+        self._preparing = threading.RLock()
         self._store: HistoryStore | None = None
         self._snapshots: SnapshotStore | None = None
         self._recorder: WriteRecorder | None = None
@@ -113,6 +135,9 @@ class Auditor:
         self._watch: Watch | None = None
         self._hub: Hub | None = None
         self._audience: Audience | None = None
+        self._books: Books | None = None
+        self._declarations: dict[str, Declaration] = {}
+        self._worker: Worker | None = None
 
     # Registration ----------------------------------------------------------------------
 
@@ -186,6 +211,67 @@ class Auditor:
                     f"{model.__name__} has an upcaster from schema {from_schema} already."
                 )
             return function
+
+        return register
+
+    def subscribe(
+        self,
+        name: str,
+        *,
+        model: Model | Iterable[Model] | None = None,
+        operations: Iterable[str] = (),
+        fields: Iterable[str] = (),
+        start: Start = FIRST,
+        deadline: float = CONSUMER_DEADLINE,
+        retries: int = RETRIES,
+        batch: int = 1,
+        replayable: bool = True,
+    ) -> Callable[[Consumer], Consumer]:
+        """A decorator: the function, plain or a coroutine function, gets `(event, ctx)`.
+
+        It gets each matching event at least once, in the order of positions, wherever it runs;
+        what it writes through `ctx.collection(…)` is stored exactly once.
+
+        Args:
+            name: of the subscription, under which it remembers how far it is; for good.
+            model: the class whose events are wanted, with those that inherit from it, or
+                several; None for all tracked ones.
+            operations: names of operations: 'created', 'updated' …; none for all.
+            fields: only events that changed one of these (names or JSON Pointers), or what is
+                below or above it; none for all.
+            start: where it begins, for the first time: 'first', 'latest', a position (its first
+                event), or a time (about the first event that is not older).
+            deadline: seconds that the function has for an event.
+            retries: how often an event at which it failed is tried again, after 1, 2, 4 … 60
+                seconds, before it is parked.  Later events of its stream wait for it.
+            batch: how many events may share a transaction.
+            replayable: whether the function may be run over the history again.
+
+        Raises `SetupError` for a name that is taken, and what cannot be meant.  That the models
+        are not tracked, or have no such fields, is told by `prepare()` where that comes later.
+        """
+        options = Options(deadline=deadline, retries=retries, batch=batch, replayable=replayable)
+
+        def register(consumer: Consumer) -> Consumer:
+            if name in self._declarations:
+                raise SetupError(
+                    f"There is a subscription {name!r} already; give this one another name."
+                )
+            made = declared(
+                name,
+                consumer,
+                model=model,
+                operations=operations,
+                fields=fields,
+                start=start,
+                options=options,
+            )
+            if self._client is not None:
+                self._check(made)
+            self._declarations[name] = made
+            if self._worker is not None:
+                self._worker.add(self, made)
+            return consumer
 
         return register
 
@@ -496,10 +582,99 @@ class Auditor:
         return None if self._seals is None else self._seals.begin_epoch()
 
     def close(self) -> None:
-        """End the threads and live streams of this auditor, for good; other processes go on."""
+        """End the threads and live streams of this auditor, for good; other processes go on.
+
+        An event at work is done within two seconds, or taken back.
+        """
+        if self._worker is not None:
+            self._worker.close()
+        self._close_parts()
+
+    def _close_parts(self) -> None:
         for each in (self._sequencing, self._hub, self._watch):
             if each is not None:
                 each.close()
+
+    # Subscriptions ---------------------------------------------------------------------
+
+    def subscription_names(self) -> list[str]:
+        """The names of all subscriptions, in the order in which they were declared."""
+        return list(self._declarations)
+
+    def subscriptions(self) -> list[Status]:
+        """How all subscriptions stand, in the order in which they were declared.
+
+        Raises `SetupError` on mongomock, which has no positions.
+        """
+        return [self.subscription(name).status() for name in self._declarations]
+
+    def subscription(self, name: str) -> Subscription:
+        """One subscription, to be looked after.
+
+        Raises `UnknownSubscription`, and `SetupError` on mongomock, which has no positions.
+        """
+        if name not in self._declarations:
+            raise UnknownSubscription(name, self._declarations)
+        self.prepare()
+        return Subscription(self, self._declarations[name])
+
+    def worker(self, only: Iterable[str] | None = None) -> Worker:
+        """What runs subscriptions in threads of this process, once it is started.
+
+        All, or those that are named.  It gives events their positions too.  Raises
+        `UnknownSubscription`, `SetupError`.
+        """
+        names = list(self._declarations if only is None else only)
+        for name in names:
+            if name not in self._declarations:
+                raise UnknownSubscription(name, self._declarations)
+        self.prepare()
+        self.books.prepare()
+        self._start_sequencing()
+        return Worker(self, [self._declarations[name] for name in names])
+
+    async def start(self) -> None:
+        """Start what runs in a web process now, and not with its first request.
+
+        It ends with the running loop.  Raises as `prepare`.
+        """
+        await asyncio.to_thread(self.prepare)
+        self.serve()
+
+    def serve(self) -> None:
+        """Called on the event loop before a request: the subscriptions start, with `work`."""
+        loop = asyncio.get_running_loop()
+        if not self._work or not self._declarations:
+            return
+        if self._worker is None or self._worker.loop is not loop:
+            self._worker = Worker(self, self._declarations.values(), loop)
+            self._worker.start()
+
+    def _check(self, declaration: Declaration) -> None:
+        declaration.query(self.tracked_for(declaration))  # raises for what cannot be meant
+
+    def tracked_for(self, declaration: Declaration) -> list[Tracked]:
+        """How the models of a subscription are recorded.  Raises `SetupError`."""
+        if not declaration.models:
+            return list(self._tracked.values())
+        return [self.tracked_as(each) for each in declaration.models]
+
+    @property
+    def books(self) -> Books:
+        """Where subscriptions are kept.
+
+        Raises `SetupError` before `prepare()`, and on mongomock.
+        """
+        if self._books is None:
+            raise SetupError(
+                "Subscriptions need positions, which only a replica set has: mongomock has none."
+            )
+        return self._books
+
+    @property
+    def books_database(self) -> Any:
+        """The database of the history.  Raises as `books`."""
+        return self.books.database
 
     # What the framework asks (bzz.recording.Recorder) -----------------------------------
 
@@ -523,19 +698,22 @@ class Auditor:
         connection.prepare(models[0])
         self._listen()
         if client is not self._client:
-            with self._preparing:
+            with self._preparing:  # by one thread, if several are first
                 if client is not self._client:
                     self._prepare_store(client, models)
 
     def _prepare_store(self, client: Any, models: list[Model]) -> None:
         database, real = models[0]._get_db(), connection.has_transactions(client)
         store, snapshots = HistoryStore(database, real=real), SnapshotStore(database, real=real)
-        seals = SealStore(database) if real else None
+        seals, books = (SealStore(database), Books.of(database)) if real else (None, None)
+        for each in self._declarations.values():
+            self._check(each)
         try:
             store.prepare()
             snapshots.prepare()
-            if seals is not None:
+            if seals is not None and books is not None:
                 seals.prepare()
+                books.prepare()
         except EventNotStored as error:
             raise SetupError(
                 f"The collection {COLLECTION} cannot be made as it has to be: {error}. "
@@ -543,8 +721,9 @@ class Auditor:
             ) from error
         except PyMongoError as error:
             raise Unavailable(f"The database does not answer: {said(error)}") from error
-        self.close()  # that of an earlier client
-        self._store, self._snapshots, self._seals = store, snapshots, seals
+        self._close_parts()  # those of an earlier client
+        self._store, self._snapshots = store, snapshots
+        self._seals, self._books = seals, books
         self._watch = self._hub = self._audience = None
         if seals is not None:
             self._watch, live = Watch(seals), self._live
@@ -553,10 +732,15 @@ class Auditor:
             self._audience = Audience(self._hub, size=live.streams)
         self._recorder = WriteRecorder(store, snapshots, clock=self._clock)
         self._sequencing = None
-        if seals is not None and self._work:
-            self._sequencing = Sequencing(Sequencer(client, seals), database)
-            self._sequencing.start()
         self._client = client
+        if self._work:
+            self._start_sequencing()
+
+    def _start_sequencing(self) -> None:
+        if self._seals is not None and self._sequencing is None:
+            sequencer = Sequencer(self._client, self._seals)
+            self._sequencing = Sequencing(sequencer, self._seals.database)
+            self._sequencing.start()
 
     def _listen(self) -> None:
         for model in self._tracked:

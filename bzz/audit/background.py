@@ -62,9 +62,13 @@ class Background:
             thread.start()
             self._thread = thread
 
+    def tell(self) -> None:
+        """Tell it to end, for good."""
+        self._closed.set()
+
     def close(self, seconds: float = _CLOSING) -> None:
         """Tell it to end, for good, and wait until it has, at most for some seconds."""
-        self._closed.set()
+        self.tell()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)

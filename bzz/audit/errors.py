@@ -15,13 +15,20 @@ AuditError
 ├── StreamGap             an event in the middle of a stream is missing
 ├── PositionGone          a reader comes back with a position that is not the one it was given
 ├── AudienceFull          a process has as many readers that follow events live as it may have
+├── UnknownSubscription   nobody subscribed under that name
+├── SubscriptionStopped   what a subscription remembers does not fit the positions that there are
+├── CheckpointMoved       another worker of a subscription was faster
+├── NotParked             no event waits under that position
+├── ConsumerLate          a consumer was not done within its deadline
+├── ConsumerFailed        a consumer raised in a replay, which ends there
+├── NotReplayable         the consumer of a subscription is not to be run again
 ├── TargetNotEmpty        a rebuild into a collection that has documents already
 └── BulkFailed            a bulk write that stopped after some of its transactions
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -242,15 +249,103 @@ class AudienceFull(AuditError):
         )
 
 
-class TargetNotEmpty(AuditError):
-    """A rebuild was to fill `collection`, which has documents already."""
+class UnknownSubscription(AuditError):
+    """Nobody subscribed as `name`; `known` are the names that there are."""
 
-    def __init__(self, collection: str) -> None:
-        self.collection = collection
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = sorted(known)
+        told = ", ".join(self.known) or "none"
+        super().__init__(f"There is no subscription {name!r}; there are: {told}.")
+
+
+class SubscriptionStopped(AuditError):
+    """What a subscription remembers does not fit the positions that there are.
+
+    `position` is its checkpoint, `last` the last position, `other_epoch` that the database was
+    restored from a backup since.
+    """
+
+    def __init__(self, name: str, position: int, last: int, *, other_epoch: bool) -> None:
+        self.name = name
+        self.position = position
+        self.last = last
+        self.other_epoch = other_epoch
+        if other_epoch:
+            why = (
+                "is of another epoch, since the database was restored from a backup: other events "
+                "may stand under it and after it"
+            )
+        else:
+            why = f"is none: the last one is {last}"
         super().__init__(
-            f"The collection {collection!r} is not empty: give the name of a new one, or go on "
-            "with a rebuild of your own by after=<the token of its last report>."
+            f"The subscription {name!r} has stopped: its position {position} {why}. Bring what it "
+            "feeds in order, and say where it goes on: "
+            f"auditor.subscription({name!r}).restart(start=…)."
         )
+
+
+class CheckpointMoved(AuditError):
+    """Another worker of subscription `name` was faster; what this one did is not stored."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"Another worker of the subscription {name!r} was faster.")
+
+
+class NotParked(AuditError):
+    """No event of `position` is parked by subscription `name`."""
+
+    def __init__(self, name: str, position: int) -> None:
+        self.name = name
+        self.position = position
+        super().__init__(
+            f"The subscription {name!r} has no parked event of position {position}; it was "
+            "retried or skipped by now, or never parked."
+        )
+
+
+class ConsumerLate(AuditError):
+    """A consumer was not done within its deadline of `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"The consumer was not done within {seconds:g} s and was left behind.")
+
+
+class ConsumerFailed(AuditError):
+    """The consumer of `name` raised at `position` of a replay; the cause is what it raised."""
+
+    def __init__(self, name: str, position: int, cause: BaseException) -> None:
+        self.name = name
+        self.position = position
+        super().__init__(
+            f"The replay of {name!r} ended at position {position}: {cause!r}. What was done before "
+            "stays; call it again with the same target to go on from there."
+        )
+
+
+class NotReplayable(AuditError):
+    """The consumer of subscription `name` said that it is not to be run again."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"The subscription {name!r} is declared with replayable=False: what its consumer does "
+            "outside the database would be done again."
+        )
+
+
+class TargetNotEmpty(AuditError):
+    """What was to be filled, `collection`, has documents already; `way_out` says what to do."""
+
+    def __init__(self, collection: str, way_out: str | None = None) -> None:
+        self.collection = collection
+        way_out = way_out or (
+            "give the name of a new one, or go on with a rebuild of your own by "
+            "after=<the token of its last report>."
+        )
+        super().__init__(f"The collection {collection!r} is not empty: {way_out}")
 
 
 class BulkFailed(AuditError):

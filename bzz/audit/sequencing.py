@@ -10,27 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import pymongo
-from bson import ObjectId
-from pymongo.errors import DuplicateKeyError, InvalidOperation, PyMongoError
-from pymongo.write_concern import WriteConcern
+from pymongo.errors import InvalidOperation, PyMongoError
 
 from bzz.audit.background import Background
+from bzz.audit.leasing import LEASE, Lease
 from bzz.audit.seals import POSITIONS
 from bzz.audit.sequencer import Sequencer
-from bzz.sessions import kill
 from bzz.transactions import Deadline, is_transient, said
-from bzz.values import EXACT
 
 SPACING = 0.03
 """Seconds from a sign of new events to their batch: many commits share one."""
 POLL = 1.0
 """Seconds after which events are looked for that nobody told of."""
-LEASE = 5.0
-"""Seconds that a process has the work to itself, from its last batch on."""
 
 _STEP = LEASE - 1
 """Seconds for one batch: it is done, or taken back, while the lease lasts."""
@@ -38,51 +32,6 @@ _RIVAL = 0.2
 """Seconds to leave to another that has the lease before looking what it has left."""
 _CLOSING = 2.0
 _log = logging.getLogger("bzz.audit")
-
-
-class Lease:
-    """The right to work, held by one thread until it gives it up or is late.
-
-    Knows the server's time alone, and takes no lease for longer than one can last: the clocks
-    of two servers may differ by more.
-    """
-
-    def __init__(self, database: Any, *, seconds: float = LEASE) -> None:
-        self._leases = database[POSITIONS].with_options(
-            codec_options=EXACT, write_concern=WriteConcern(w=1)
-        )
-        self._milliseconds = int(seconds * 1000)
-        self._me = ObjectId()
-
-    def take(self, client: Any, session_id: Any) -> bool:
-        """Take the lease, or renew it, for transactions of a session; whether it is ours.
-
-        Ends the transaction of the one that held it before and is late.
-        """
-        until = {"$add": ["$$NOW", self._milliseconds]}
-        mine = {"by": self._me, "session": {"$literal": session_id}, "until": until}
-        is_over = {"$or": [{"$lte": ["$until", "$$NOW"]}, {"$gt": ["$until", until]}]}
-        free = [{"by": self._me}, {"$expr": is_over}]
-        before = self._leases.find_one_and_update({"_id": "lease", "$or": free}, [{"$set": mine}])
-        if before is None:
-            return self._make() and self.take(client, session_id)
-        if before["by"] != self._me and before.get("session") is not None:
-            kill(client, before["session"])
-        return True
-
-    def _make(self) -> bool:
-        """Make the lease, which is free then; false when there is one."""
-        begun = datetime.fromtimestamp(0, UTC)
-        try:
-            self._leases.insert_one({"_id": "lease", "by": None, "session": None, "until": begun})
-        except DuplicateKeyError:
-            return False
-        return True
-
-    def give_up(self) -> None:
-        """Let another take it at once, and our session be: it has no transaction any more."""
-        free = {"until": "$$NOW", "session": None}
-        self._leases.update_one({"_id": "lease", "by": self._me}, [{"$set": free}])
 
 
 class Sequencing:
@@ -117,7 +66,7 @@ class Sequencing:
 
     def _serve(self, closed: threading.Event) -> None:
         """What the thread does until it is closed."""
-        client, lease, pause = self._sequencer.client, Lease(self._database), SPACING
+        client, lease, pause = self._sequencer.client, Lease(self._database[POSITIONS]), SPACING
         # A session that nobody else gets while the lease names it, as it may be killed for that.
         session = client.start_session()
         while not closed.is_set():

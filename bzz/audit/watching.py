@@ -67,6 +67,11 @@ class Watch:
 
         return let_go
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody is told any more."""
+        return self._background.is_closed
+
     def close(self) -> None:
         """End the thread; who waits goes on at once."""
         self._background.close()

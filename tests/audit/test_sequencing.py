@@ -14,8 +14,9 @@ from mongoengine import get_connection, get_db
 from pymongo.errors import InvalidOperation
 
 from bzz import flatten
+from bzz.audit.leasing import Lease
 from bzz.audit.sequencer import Sequencer
-from bzz.audit.sequencing import Lease, Sequencing
+from bzz.audit.sequencing import Sequencing
 from tests.house import built, new_database
 from tests.support import Server, wait_until
 
@@ -23,7 +24,7 @@ WORKER = """
 import sys, time, mongoengine
 from bzz.audit.seals import SealStore
 from bzz.audit.sequencer import Sequencer
-from bzz.audit.sequencing import Lease
+from bzz.audit.leasing import Lease
 from bzz.transactions import Deadline
 client = mongoengine.connect(sys.argv[1], host=sys.argv[2])
 database = client[sys.argv[1]]
@@ -34,7 +35,7 @@ def hang(*args, **options):
     print("numbered", flush=True)
     time.sleep(100)
 seals.put = hang
-lease = Lease(database, seconds=1)
+lease = Lease(database.bzz_positions, seconds=1)
 with client.start_session() as session:
     while not lease.take(client, session.session_id):
         pass
@@ -113,7 +114,7 @@ def test_the_thread_ends_with_its_client(mongod_uri):
 
 def test_only_one_has_the_lease(database):
     with get_connection().start_session() as session:
-        one, other = Lease(database), Lease(database)
+        one, other = Lease(database.bzz_positions), Lease(database.bzz_positions)
 
         assert one.take(get_connection(), session.session_id)
         assert not other.take(get_connection(), session.session_id)
@@ -124,7 +125,7 @@ def test_only_one_has_the_lease(database):
 def test_who_gave_the_lease_up_keeps_its_session(database):
     """It may have another transaction by then, of somebody who writes."""
     client = get_connection()
-    one, other = Lease(database), Lease(database)
+    one, other = Lease(database.bzz_positions), Lease(database.bzz_positions)
     with client.start_session() as session, client.start_session() as its:
         one.take(client, session.session_id)
         one.give_up()
@@ -138,7 +139,7 @@ def test_who_gave_the_lease_up_keeps_its_session(database):
 def test_a_lease_from_a_clock_that_was_ahead_is_over(database):
     """The clock of the next primary may be an hour behind."""
     client = get_connection()
-    one, other = Lease(database), Lease(database)
+    one, other = Lease(database.bzz_positions), Lease(database.bzz_positions)
     with client.start_session() as session:
         one.take(client, session.session_id)
         later = {"$set": {"until": datetime.now(UTC) + timedelta(hours=1)}}

@@ -121,6 +121,10 @@ def test_each_kind_of_problem_but_a_wrong_method_is_in_the_description(audited):
         ("/person/{id}/history/blame/", "get"),
         ("/person/{id}/history/replay/", "post"),
         ("/history/restore/", "post"),
+        ("/history/subscriptions/", "get"),
+        ("/history/subscriptions/{subscription}/", "get"),
+        ("/history/subscriptions/{subscription}/parked/{position}/retry/", "post"),
+        ("/history/subscriptions/{subscription}/parked/{position}/skip/", "post"),
         ("/parcel/{id}/sender/history/", "get"),
     ],
 )

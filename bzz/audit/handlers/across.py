@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from bzz.audit.handlers.verbs import AuditHandler
 from bzz.openapi.book import Book, Json
@@ -14,8 +14,11 @@ from bzz.resource import Resource
 class AcrossHandler(AuditHandler):
     """What stands beside the histories of single documents: it is about all models at once.
 
-    By itself it takes what is not there.
+    By itself it takes what is not there.  `below` is what stands at the end of the template of
+    OpenAPI where the pattern of the route does not say it.
     """
+
+    below: ClassVar[str] = ""
 
     @classmethod
     def describe(cls, book: Book, resource: Resource) -> dict[str, Json]:

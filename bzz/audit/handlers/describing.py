@@ -307,3 +307,62 @@ def ordered(
         ],
         body=bodies.order(ORDER),
     )
+
+
+SUBSCRIPTION: Json = {
+    "name": "subscription",
+    "in": "path",
+    "required": True,
+    "description": "The name of a subscription.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"},
+}
+ORDERED_POSITION: Json = {
+    "name": "position",
+    "in": "path",
+    "required": True,
+    "description": "The position of a parked event.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10**18 - 1},
+}
+
+
+def subscription_state(book: Book) -> Json:
+    """How a subscription stands."""
+    return book.schema("Subscription", "Subscription", lambda: closed(_subscription()))
+
+
+def subscription_with_parked(book: Book) -> Json:
+    """How a subscription stands, and a page of the events that it has set aside."""
+    parked = closed(
+        {
+            "position": _NUMBER,
+            "state": {"enum": ["waiting", "parked", "skipped"]},
+            "attempts": _NUMBER,
+            "error": nullable(_TEXT),
+            "since": DATE_TIME,
+            "skipped_by": nullable(_TEXT),
+            "reason": nullable(_TEXT),
+            "skipped_at": nullable(DATE_TIME),
+            "event": event(book),
+        }
+    )
+    page = answers.page_of(parked)["properties"]
+    return closed({**_subscription(), **page})
+
+
+def _subscription() -> Json:
+    return {
+        "name": _TEXT,
+        "state": {"enum": ["running", "idle", "stopped"]},
+        "position": _NUMBER,
+        "lag": {**_NUMBER, "description": "How many positions there are behind it."},
+        "age": nullable({"type": "number", "description": "Seconds, of the first one behind it."}),
+        "parked": _NUMBER,
+        "waiting": _NUMBER,
+        "skipped": _NUMBER,
+        "delivered": _NUMBER,
+        "failed": _NUMBER,
+        "error": nullable(_TEXT),
+        "error_position": nullable(_NUMBER),
+        "error_time": nullable(DATE_TIME),
+        "worker": nullable(_TEXT),
+    }

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from bzz.audit.changed import field_path, field_query, may_have
 from bzz.audit.feed import Piece
 from bzz.audit.handlers.across import AcrossHandler
-from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked, field_path, field_query, may_have
+from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked
 from bzz.audit.handlers.base import CHECKED, answered
 from bzz.audit.handlers.describing import EVENT_PARAMETERS, event
 from bzz.audit.handlers.live_feed import FeedFollower, permitted

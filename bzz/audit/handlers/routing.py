@@ -18,6 +18,12 @@ from bzz.audit.handlers.feed import FeedHandler
 from bzz.audit.handlers.replay import ReplayAcrossHandler, ReplayHandler
 from bzz.audit.handlers.restore import RestoreHandler, UndoHandler
 from bzz.audit.handlers.restore_set import RestoreSetHandler
+from bzz.audit.handlers.subscriptions import (
+    RetryHandler,
+    SkipHandler,
+    SubscriptionHandler,
+    SubscriptionsHandler,
+)
 from bzz.audit.handlers.version import VersionHandler
 from bzz.errors import NotFound
 from bzz.mongoengine_handler import MongoEngineRestHandler
@@ -45,6 +51,10 @@ _ACROSS = {
     "": FeedHandler,
     "/restore": RestoreSetHandler,
     "/replay": ReplayAcrossHandler,
+    "/subscriptions": SubscriptionsHandler,
+    "/subscriptions/([^/]+)": SubscriptionHandler,
+    "/subscriptions/([^/]+)/parked/([1-9][0-9]{0,17})/retry": RetryHandler,
+    "/subscriptions/([^/]+)/parked/([1-9][0-9]{0,17})/skip": SkipHandler,
     "(?:/.*)?": AcrossHandler,
 }
 
@@ -78,7 +88,7 @@ def routes_across(auditor: Auditor, handler: type[MongoEngineRestHandler], prefi
     first = auditor.resources[0]
     routes = Routes()
     for below, each in _ACROSS.items():
-        own = {"auditor": auditor, "template": f"{root}{below}/"}
+        own = {"auditor": auditor, "template": f"{root}{each.below or below}/"}
         serving = type(f"{handler.__name__}{each.__name__}", (each, handler), own)
         routes.append(Route(rf"{re.escape(root)}{below}/?", serving, {"resource": first}))
     return routes

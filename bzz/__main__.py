@@ -1,0 +1,5 @@
+"""`python -m bzz`: the command line."""
+
+from bzz.cli.main import bzz
+
+bzz()

@@ -1,0 +1,35 @@
+"""What the tests of subscriptions share: a worker in a block, and soon instead of in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from bzz.audit import parking, running
+from tests.house import House
+
+
+@contextmanager
+def working(house: House, *names: str) -> Iterator[Any]:
+    """A worker of the house's subscriptions, or of some, for the length of a block."""
+    worker = house.auditor.worker(names or None)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def hurry(monkeypatch: Any, *, pause: float = 0.01) -> None:
+    """Let workers look and try again after hundredths of seconds."""
+    monkeypatch.setattr(parking, "FIRST_PAUSE", pause)
+    monkeypatch.setattr(parking, "LONGEST_PAUSE", pause)
+    monkeypatch.setattr(running, "POLL", 0.02)
+
+
+def caught_up(house: House, name: str = "index") -> Any:
+    """The subscription, once it has dealt with all that was committed."""
+    subscription = house.auditor.subscription(name)
+    subscription.wait_until_caught_up(30)
+    return subscription
