@@ -10,8 +10,10 @@ from bzz.audit.diff import Change
 from bzz.audit.errors import AuditError
 from bzz.audit.events import Actor, Context, Event, Operation, Request
 from bzz.audit.history import History
+from bzz.values import ABSENT
 
 __all__ = [
+    "ABSENT",
     "Actor",
     "AuditError",
     "Auditor",

@@ -243,7 +243,8 @@ class Auditor:
                 event), or a time (about the first event that is not older).
             deadline: seconds that the function has for an event.
             retries: how often an event at which it failed is tried again, after 1, 2, 4 … 60
-                seconds, before it is parked.  Later events of its stream wait for it.
+                seconds, before it is parked.  Later events of its stream wait for it.  One at
+                which it hung beyond the deadline is tried once more.
             batch: how many events may share a transaction.
             replayable: whether the function may be run over the history again.
 

@@ -158,6 +158,10 @@ class CheckpointStore:
         turn = Int64(checkpoint.turn + 1)
         self._change(checkpoint, {"$set": {"p": Int64(position), "e": epoch, "n": turn}}, session)
 
+    def drop(self, checkpoint: Checkpoint) -> None:
+        """Forget a checkpoint that nobody goes on from."""
+        self._outside.delete_one({"_id": checkpoint.name})
+
     def _change(self, seen: Checkpoint, change: dict[str, Any], session: Any) -> None:
         collection = self._outside if session is None else self._inside
         as_seen = {"_id": seen.name, "p": seen.position, "e": seen.epoch, "n": seen.turn}

@@ -20,7 +20,7 @@ from pymongo.errors import PyMongoError
 
 from bzz.audit.checkpoints import Checkpoint, CheckpointStore, Trouble
 from bzz.audit.consuming import ConsumerContext, Effects
-from bzz.audit.errors import CheckpointMoved, ConsumerFailed
+from bzz.audit.errors import CheckpointMoved, ConsumerFailed, ConsumerLate
 from bzz.audit.events import Event
 from bzz.audit.parking import Parked, ParkingStore, Waits, stream_key
 from bzz.audit.recorder import utc_now
@@ -126,6 +126,7 @@ class Delivery:
         self._database = auditor.books_database
         self._client = self._database.client
         self._session: Any = None
+        self._has_tried_again = False
         tracked = auditor.tracked_for(declaration)
         self._query = declaration.query(tracked)
         self._models: tuple[Model, ...] = tuple(each.model for each in tracked)
@@ -158,12 +159,15 @@ class Delivery:
             checkpoint = self.checkpoint()
             head = self._auditor.feed.head()
             checkpoint.check(head)
-            parked = self._books.parking.due(self.name)
+            # In turn: streams that fail, one after another, must not hold up those that do not.
+            is_new_turn, self._has_tried_again = self._has_tried_again, False
+            parked = None if is_new_turn else self._books.parking.due(self.name)
         try:
             if parked is not None:
+                self._has_tried_again = True
                 self._try_again(checkpoint, parked)
                 return True
-            return self._go_on(checkpoint, head)
+            return self._go_on(checkpoint, head) or is_new_turn
         except CheckpointMoved:
             return True
         except Undecided:
@@ -268,7 +272,7 @@ class Delivery:
         """Let an event that has failed wait for its next try."""
         if self._into is not None:
             raise ConsumerFailed(self._declaration.name, int(event["p"]), error) from error
-        retries = self._declaration.options.retries
+        retries = self._retries(error)
         trouble = Trouble(int(event["p"]), _said(error), utc_now())
 
         def store(session: Any) -> Checkpoint:
@@ -303,7 +307,7 @@ class Delivery:
 
     def _failed_again(self, checkpoint: Checkpoint, parked: Parked, error: Exception) -> None:
         trouble = Trouble(parked.position, _said(error), utc_now())
-        retries = self._declaration.options.retries
+        retries = self._retries(error)
 
         def store(session: Any) -> None:
             self._books.checkpoints.move(
@@ -314,6 +318,11 @@ class Delivery:
             )
 
         self._store(store)
+
+    def _retries(self, error: Exception) -> int:
+        """How often to try again: what hangs costs a thread each time, which may never end."""
+        retries = self._declaration.options.retries
+        return min(retries, 1) if isinstance(error, ConsumerLate) else retries
 
     # One attempt -------------------------------------------------------------------------
 
@@ -327,10 +336,10 @@ class Delivery:
             except (CheckpointMoved, Interrupted, Undecided):
                 raise
             except Exception as error:
-                pause = random.uniform(0, longest_pause(count))
+                pause = longest_pause(count)
                 if not is_transient(error) or deadline.remaining <= pause:
                     raise
-                time.sleep(pause)
+                time.sleep(random.uniform(0, pause))
 
     def _once(self, events: list[Stored], attempt: int, fence: Callable[[Any], object]) -> None:
         effects = Effects(self._client, self.session, fence)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 POLL = 1.0
 """Seconds after which a worker looks at what nobody tells it of."""
-LEFT_BEHIND = 4
+LEFT_BEHIND = 16
 """Calls of one consumer that may hang at a time; with so many the subscription waits."""
 _RENEWAL = LEASE / 4
 _SLICE = 0.05

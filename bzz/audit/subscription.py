@@ -241,7 +241,8 @@ class Subscription:
 
         It gets the events after a position, up to the last one there is, with `ctx.replay` true;
         `ctx.collection('name')` is then the collection `name_into`.  It has a checkpoint of its
-        own: call it again with the same target to go on where it ended, whatever `after` is then.
+        own until it is done: where it was interrupted, call it again with the same target to go
+        on where it ended, whatever `after` is then.
 
         Raises `NotReplayable` for a consumer that is not to be run again, `SetupError` for a
         target that cannot be part of a name, `TargetNotEmpty` where a new one has documents,
@@ -262,7 +263,8 @@ class Subscription:
         try:
             while (checkpoint := delivery.checkpoint()).position < head.position:
                 delivery.step()
-            checkpoint.check(head)
+            checkpoint.check(self._auditor.feed.head())
+            self._books.checkpoints.drop(checkpoint)
         finally:
             caller.close()
             delivery.close()

@@ -18,6 +18,7 @@ from bzz.audit.errors import (
     SubscriptionStopped,
     TargetNotEmpty,
 )
+from bzz.audit.running import LEFT_BEHIND
 from bzz.errors import SetupError
 from bzz.transactions import Deadline
 from tests.audit.subscribers import caught_up, hurry, working
@@ -372,20 +373,60 @@ def test_so_many_calls_may_hang_and_no_more(house, caplog):
     @house.auditor.subscribe("index", deadline=0.05, retries=0)
     def index(event, ctx):
         called.append(event.position)
-        if event.position <= 4:
+        if event.position <= LEFT_BEHIND:
             go.wait(60)
 
-    for number in range(6):
+    for number in range(LEFT_BEHIND + 2):
         house.make(name=f"u{number}")
     house.auditor.sequence()
     with caplog.at_level(logging.ERROR, "bzz.audit"), working(house):
-        wait_until(lambda: "calls of its consumer hang" in caplog.text)
-        assert [1, 2, 3, 4] == called
+        wait_until(lambda: "calls of its consumer hang" in caplog.text, seconds=60)
+        assert list(range(1, LEFT_BEHIND + 1)) == called
         go.set()
         caught_up(house)
 
     house.running.logged.clear()
-    assert [1, 2, 3, 4, 5, 6] == called
+    assert list(range(1, LEFT_BEHIND + 3)) == called
+
+
+def test_an_event_at_which_it_hangs_is_parked_after_one_more_try(house):
+    go, called = threading.Event(), []
+
+    @house.auditor.subscribe("index", deadline=0.05)
+    def index(event, ctx):
+        called.append(event.position)
+        if event.position == 1:
+            go.wait(60)
+
+    for number in range(3):
+        house.make(name=f"u{number}")
+    with working(house):
+        subscription = caught_up(house)
+        wait_until(lambda: [1] == positions(subscription.parked()))
+        go.set()
+
+    assert [1, 1, 2, 3] == sorted(called)
+
+
+def test_streams_that_fail_take_turns_with_those_that_do_not(house, monkeypatch):
+    """However soon the failed ones are due again."""
+    hurry(monkeypatch, pause=0.0)
+    seen = []
+
+    @house.auditor.subscribe("index", retries=1000)
+    def index(event, ctx):
+        seen.append(event.position)
+        if event.position == 1 and 3 not in seen:
+            raise ValueError
+
+    for number in range(2):
+        house.make(name=f"u{number}")
+    with working(house):
+        wait_until(lambda: seen.count(1) > 3)
+        house.make(name="new")
+        caught_up(house)
+
+    assert {1, 2, 3} == set(seen)
 
 
 def test_slow_failing_and_hanging_consumers_hold_up_no_other(house):
@@ -596,6 +637,38 @@ def test_a_target_that_has_documents_is_refused(house):
         house.auditor.subscription("index").replay("v2")
 
     assert "'done_v2' is not empty: name another target" in str(error.value)
+
+
+def test_a_replay_ends_though_others_write_meanwhile(house):
+    @house.auditor.subscribe("index")
+    def index(event, ctx):
+        if event.position == 1:  # they come while it is at its first event
+            for number in range(5):
+                house.make(name=f"later {number}")
+            house.auditor.sequence()
+        ctx.collection("done").insert_one({"_id": event.position})
+
+    house.make(name="first")
+    house.auditor.sequence()
+    replayed = house.auditor.subscription("index").replay("v2")
+
+    assert replayed.position >= 1
+    assert replayed.position == get_db().done_v2.count_documents({})
+
+
+def test_a_replay_that_was_done_begins_anew(house):
+    @house.auditor.subscribe("index")
+    def index(event, ctx):
+        ctx.collection("done").insert_one({"_id": event.position})
+
+    house.make(name="first")
+    house.auditor.sequence()
+    subscription = house.auditor.subscription("index")
+    subscription.replay("v2")
+    get_db().done_v2.rename("done", dropTarget=True)
+    subscription.replay("v2")
+
+    assert [1] == [each["_id"] for each in get_db().done_v2.find()]
 
 
 def test_a_consumer_that_is_not_to_be_repeated_is_not_replayed(house):
