@@ -84,7 +84,7 @@ class Sequencer:
                     with sessions.one() as session:
                         count = self.step(session, deadline)
                 except PyMongoError as error:
-                    if not is_transient(error):
+                    if not (is_transient(error) or error.timeout):
                         raise
                     if not deadline.remaining:
                         raise _stuck(seconds) from error

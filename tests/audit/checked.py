@@ -67,7 +67,8 @@ class Checked:
         assert list(range(1, len(truth.events) + 1)) == [each["version"] for each in events]
         assert [each.operation for each in truth.events] == [each["operation"] for each in events]
         assert [each.actor for each in truth.events] == [each["actor"]["id"] for each in events]
-        assert f'"{len(truth.events)}"' == answer.etag
+        is_settled = all(each["position"] for each in events)
+        assert (f'"{len(truth.events)}"' if is_settled else None) == answer.etag
         document = None
         for told, event in zip(truth.events, events, strict=True):
             if told.correlation is not None:

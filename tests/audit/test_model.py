@@ -280,7 +280,8 @@ class Writers(RuleBasedStateMachine):
         assert list(range(1, len(truth.states) + 1)) == [event["version"] for event in events]
         assert truth.operations == [event["operation"] for event in events]
         assert truth.actors == [event["actor"]["id"] for event in events]
-        assert f'"{len(truth.states)}"' == answer.etag
+        is_settled = all(each["position"] for each in events)
+        assert (f'"{len(truth.states)}"' if is_settled else None) == answer.etag
 
     def check_version(self, key: int, version: int) -> None:
         state = self.truths[key].states[version - 1]
