@@ -34,9 +34,14 @@ def world(mongod_uri: str) -> Iterator[SimpleNamespace]:
         found = define()
         found.auditor = Auditor(work=False)
         found.auditor.track(found.Person, mask=["secret"])
+        found.auditor.subscribe("parking", model=found.Counter, retries=0)(_fail)
         routes = flatten([routes_of(found, found.auditor), found.auditor.routes()])
         description = openapi_route(routes, title="World", version="1")
         with Server([*routes, description]) as server:
             found.auditor.prepare()
             found.server = server
             yield found
+
+
+def _fail(event: Any, ctx: Any) -> None:
+    raise ValueError("parked")

@@ -71,7 +71,15 @@ _MAKERS: dict[str, Callable[[Any], Any]] = {
 
 
 def parameters_for(world: Any, path: str) -> dict[str, Any]:
-    """The parameters of a path's template that lead to a new document, which has two versions."""
+    """The parameters of a path's template that lead to a new document, which has two versions.
+
+    Of a subscription's path they lead to an event that it has parked, once it has any.
+    """
+    if "{subscription}" in path:
+        world.auditor.write(lambda: _counter(world))
+        parked = world.auditor.subscription("parking").parked(limit=1)
+        found = {"subscription": "parking", "position": parked[0].position if parked else 1}
+        return {name: value for name, value in found.items() if f"{{{name}}}" in path}
     document = world.auditor.write(lambda: _MAKERS[path.split("/")[1]](world))
     if "{version}" in path and next(_number) % 4 == 0:
         world.auditor.write(document.delete)
