@@ -111,10 +111,11 @@ def _check_server(client: Any) -> None:
 def _bind_databases(client: Any) -> None:
     for alias, database in _databases(client):
         if not isinstance(database, BoundDatabase):
-            mongoengine_connection._dbs[alias] = BoundDatabase.of(database)
+            bound = mongoengine_connection._dbs[alias] = BoundDatabase.of(database)
             for model in _models(client):
-                if _alias(model) == alias:
-                    model._collection = None
+                # Never None in between: another thread may be about to return what it has.
+                if _alias(model) == alias and model._collection is not None:
+                    model._collection = bound[model._get_collection_name()]
 
 
 def _databases(client: Any) -> list[tuple[str, Any]]:

@@ -255,6 +255,17 @@ def test_threads_may_prepare_at_once(house, count):
     assert [["created"]] * count == [house.told(user) for user in users]
 
 
+def test_who_asks_for_a_collection_while_another_prepares_gets_one(database, monkeypatch):
+    with built() as house:
+        house.auditor.track(house.User)
+        client = connection.client_of(house.User)
+        monkeypatch.setattr(
+            house.User, "ensure_indexes", lambda: connection._bind_databases(client)
+        )
+
+        assert "user" == house.User._get_collection().name
+
+
 def test_clients_may_prepare_the_same_database_at_once(database, mongod_uri):
     count = 6
     clients = [pymongo.MongoClient(mongod_uri) for _ in range(count)]
