@@ -70,6 +70,8 @@ class Effects:
     def commit(self, deadline: Deadline) -> None:
         """Store the effects and the checkpoint.  Raises as `begin`, and what a commit raises."""
         self.begin()
+        with self._lock:
+            self._over = True
         commit(self.session, deadline)
 
     def abort(self) -> None:

@@ -334,6 +334,18 @@ def test_a_context_knows_where_it_is(house):
     assert [("index", 1, False, "n")] == told
 
 
+def test_a_context_that_is_kept_writes_nothing_more(house):
+    kept = []
+    house.auditor.subscribe("index")(lambda event, ctx: kept.append(ctx))
+    house.make(name="Ana")
+    with working(house):
+        caught_up(house)
+        with pytest.raises(BzzError) as error:
+            kept[0].collection("names").insert_one({})
+
+    assert "The time of this attempt is over" in str(error.value)
+
+
 # Registration --------------------------------------------------------------------------------
 
 
