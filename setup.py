@@ -29,7 +29,11 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["bzz", "bzz.*"]),
-    package_data={"bzz": ["py.typed"], "bzz.demo": ["*.html"]},
+    package_data={
+        "bzz": ["py.typed"],
+        "bzz.demo": ["*.html"],
+        "bzz.audit.pages": ["*.css", "*.js", "templates/*.html"],
+    },
     install_requires=[
         "tornado>=6.4,<7",
         "mongoengine>=0.29,<0.30",
@@ -50,6 +54,8 @@ setup(
             "hypothesis>=6.100,<7",
             "openapi-spec-validator>=0.7,<0.10",
             "schemathesis>=4.1,<5",
+            "playwright>=1.49,<2",
+            "axe-playwright-python>=0.1.4,<0.2",
             "coverage>=7.10,<8",
             "mypy>=1.11,<3",
             "ruff>=0.6,<1",

@@ -32,9 +32,13 @@ audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audi
 audit.history audit.selection audit.restoration audit.views
 audit.changed audit.subscribing audit.checkpoints audit.parking audit.consuming audit.delivering
 audit.calling audit.running audit.subscription
+audit.pages.marking audit.pages.outline audit.pages.words audit.pages.chart audit.pages.values
+audit.pages.rendering audit.pages.document audit.pages.change
 audit.handlers.describing audit.handlers.arguments audit.handlers.verbs audit.handlers.base
+audit.handlers.paging
 audit.handlers.streaming audit.handlers.live_document audit.handlers.events
 audit.handlers.version audit.handlers.compare audit.handlers.blame audit.handlers.restore
+audit.handlers.document_pages audit.handlers.change_pages
 audit.handlers.across audit.handlers.sight audit.handlers.live_feed audit.handlers.feed
 audit.handlers.replay audit.handlers.restore_set audit.handlers.subscriptions
 audit.handlers.routing audit.auditor
@@ -55,7 +59,8 @@ CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.
 """The audit's core: the standard library, itself, `bson` and the leaf `bzz.values`."""
 
 HOMES = {
-    "tornado": {"mongoengine_handler", "openapi.route", "routes", "problems", "audit.handlers"},
+    "tornado": {"mongoengine_handler", "openapi.route", "routes", "problems", "audit.handlers"}
+    | {"audit.pages.values", "audit.pages.rendering"},
     "blinker": {"signals"},
     "jsonpatch": {"patching"},
     "msgspec": {"jsontext"},

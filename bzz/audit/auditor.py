@@ -38,7 +38,7 @@ from bzz.audit.errors import (
 )
 from bzz.audit.events import SYSTEM, Context, Request
 from bzz.audit.feed import Feed
-from bzz.audit.handlers.routing import routes_across, routes_for_history
+from bzz.audit.handlers.routing import path_across, routes_across, routes_for_history
 from bzz.audit.history import History
 from bzz.audit.hub import Hub, Window
 from bzz.audit.rebuilding import rebuild_all
@@ -125,6 +125,7 @@ class Auditor:
         self._tracked: dict[Model, Tracked] = {}
         self._served: list[tuple[type[Any], Resource]] = []
         self._listening: set[Model] = set()
+        self._activity: str | None = None
         self._client: Any = None
         self._preparing = threading.RLock()
         self._store: HistoryStore | None = None
@@ -322,7 +323,14 @@ class Auditor:
                 f"The models are served by {names}; say which of them serves what is about all "
                 "models: auditor.routes(handler=…)."
             )
-        return routes_across(self, handler or classes.pop(), prefix)
+        routes = routes_across(self, handler or classes.pop(), prefix)
+        self._activity = f"{path_across(self, prefix)}/"
+        return routes
+
+    @property
+    def activity(self) -> str | None:
+        """The path of the events of all models; None where it is not served."""
+        return self._activity
 
     # In code ---------------------------------------------------------------------------
 

@@ -29,12 +29,14 @@ class Blame:
     version: of the event that set it; None for a value that was written round bzz and that no
         event tells of yet.
     time, actor: the event's; None without one.
+    value: as stored.
     """
 
     path: Path
     version: int | None
     time: datetime | None = None
     actor: Actor | None = None
+    value: Any = None
 
 
 class Origins:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bzz.audit.blaming import Blame, Origins, leaves
 from bzz.audit.comparing import Comparison, Side
-from bzz.audit.diff import Change, changes_between
+from bzz.audit.diff import Change, Path, changes_between
 from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
 from bzz.audit.events import SYSTEM, Event, State
 from bzz.audit.folding import Folding, Step
@@ -202,7 +202,11 @@ class History:
         known = self._auditor.store.facts(
             self._tracked.stream, self.document_id, {version for _, version in told if version}
         )
-        blames = [Blame(path, version, *known.get(version or 0, ())) for path, version in told]
+        nothing = (None, None)
+        blames = []
+        for path, version in told:
+            time, actor = known.get(version or 0, nothing)
+            blames.append(Blame(path, version, time, actor, _value_at(stored, path)))
         return last if same(recorded, stored) or not last else None, blames
 
     def last_state(self) -> State | None:
@@ -440,6 +444,13 @@ def moment_of(text: str) -> int | datetime:
 def _number(write: Write | None, number: int) -> int:
     """The number of a write's event; the one that it will have, as long as it has none."""
     return number if write is None or write.event is None else int(write.event.version)
+
+
+def _value_at(state: State, path: Path) -> Any:
+    found: Any = state
+    for token in path:
+        found = found[token]
+    return found
 
 
 def _version(digits: str) -> int:

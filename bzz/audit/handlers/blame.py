@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bzz.audit.blaming import Blame
 from bzz.audit.handlers.base import CHECKED, HistoryHandler, answered
 from bzz.audit.handlers.describing import blame, closed
 from bzz.audit.views import show_blame
@@ -14,6 +15,7 @@ from bzz.openapi.parameters import if_none_match
 from bzz.openapi.places import Place
 from bzz.preconditions import etag, none_match
 from bzz.resource import Resource
+from bzz.schema import Schema
 from bzz.targets import Target
 
 
@@ -62,4 +64,8 @@ class BlameHandler(HistoryHandler):
         history = self.history_of(target)
         with answered():
             version, told = history.blamed()
-        return version, [show_blame(each, target.last.schema) for each in told]
+        return version, [self.shown(each, target.last.schema) for each in told]
+
+    def shown(self, told: Blame, schema: Schema) -> dict[str, Any]:
+        """What set a value, as the answer has it."""
+        return show_blame(told, schema)

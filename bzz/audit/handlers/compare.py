@@ -87,7 +87,7 @@ class CompareHandler(HistoryHandler):
         with answered():
             compared = _compared(history, **moments)
         if wanted == JSON_PATCH:
-            sides = (_shown(each, schema) for each in (compared.from_, compared.to))
+            sides = (shown_side(each, schema) for each in (compared.from_, compared.to))
             return compared, json_patch(*sides)
         changes = show_changes(compared.changes, schema)
         if wanted == _TEXT:
@@ -105,5 +105,6 @@ def _compared(history: History, **moments: Any) -> Comparison:
     return history.compare(moments.get("from", max(to - 1, 0)), to)
 
 
-def _shown(side: Side, schema: Schema) -> Any:
+def shown_side(side: Side, schema: Schema) -> Any:
+    """The document of a side as the API shows it; None where there is none."""
     return None if side.state is None else show_state(schema.model, side.state)

@@ -18,13 +18,13 @@ from bzz.documents import instantiate
 from bzz.errors import FieldError, InvalidInput
 from bzz.openapi.book import Book, Json
 from bzz.openapi.places import Place
-from bzz.preconditions import etag, read_if_match, require
+from bzz.preconditions import Precondition, etag, read_if_match, require
 from bzz.resource import Resource
 from bzz.signals import ask, pre_create_instance, pre_get_instance, pre_update_instance
 from bzz.source import Source
 from bzz.targets import Step, Target
 from bzz.unit import Unit
-from bzz.work import Outcome, Worker, current_version
+from bzz.work import Outcome, Worker, Written, current_version
 
 
 class RestoreHandler(HistoryHandler):
@@ -48,13 +48,32 @@ class RestoreHandler(HistoryHandler):
 
     async def post(self, *_: str) -> None:
         """Do it, or with `dry_run` say what it would change."""
-        target, version = self.target(), int(self.part(2))
+        target = self.target()
         self.check_arguments()
-        order = _order(self.read_body().nested(), self.what)
+        order = Order.read(self.read_body().nested(), self.what)
         precondition = read_if_match(self.request.headers.get("If-Match"))
         if self.resource.require_precondition and not order.dry_run:
             require(precondition)
-        model = target.last.schema.model
+        came = await self.carry_out(target, order, precondition)
+        done = came.done
+        if order.dry_run:
+            self.respond({"changes": came.changes})
+            return
+        if done.version is not None:
+            self.set_header("Etag", etag(done.version))
+        if done.outcome.created and done.outcome.document.event is not None:
+            self.set_status(201)
+            self.set_header("Location", self.history_url(str(done.version)))
+        self.respond(done.shown)
+
+    async def carry_out(
+        self, target: Target, order: Order, precondition: Precondition | None
+    ) -> Ordered:
+        """Do what is ordered of the version in the path, if the request may, and tell receivers.
+
+        Raises what is answered instead.
+        """
+        version, model = int(self.part(2)), target.last.schema.model
         way = reading(target)[:-1]
         await self.ask_may([*way, ("restore", model, target.last.value)])
         for action in way:
@@ -65,27 +84,21 @@ class RestoreHandler(HistoryHandler):
             signal = pre_update_instance if live else pre_create_instance
         await ask(signal, model, arguments=target.arguments, handler=self)
         worker = Worker(Target((step,)), self, precondition)
-        plans: list[Plan] = []
+        plans: list[tuple[Plan, int | None]] = []
 
         def job(unit: Unit) -> Outcome:
-            plan = self._plan(unit, worker, step, key, version, order)
-            plans[:] = [plan]
+            plan, seen = self._plan(unit, worker, step, key, version, order)
+            plans[:] = [(plan, seen)]
             if order.dry_run or plan.is_so:
                 return _unchanged(unit, plan, key, shown=not order.dry_run)
             write = carry_out(unit, plan)
             return Outcome(write.instance, write, created=True)
 
         done = await self.run_write(worker.target, job, reason=order.reason)
-        if order.dry_run:
-            self.respond({"changes": show_changes(plans[0].changes, step.schema)})
-            return
-        await self.announce_writes(done.unit)
-        if done.version is not None:
-            self.set_header("Etag", etag(done.version))
-        if done.outcome.created and done.outcome.document.event is not None:
-            self.set_status(201)
-            self.set_header("Location", self.history_url(str(done.version)))
-        self.respond(done.shown)
+        if not order.dry_run:
+            await self.announce_writes(done.unit)
+        [(plan, seen)] = plans
+        return Ordered(show_changes(plan.changes, step.schema), seen, done)
 
     def _key(self, target: Target) -> tuple[Step, Any, bool]:
         """The document by itself, the key of its stream, and whether it is there."""
@@ -95,16 +108,19 @@ class RestoreHandler(HistoryHandler):
         return step, key, Source.of(step.schema.model).find_one(None, {"_id": key}) is not None
 
     def _plan(
-        self, unit: Unit, worker: Worker, step: Step, key: Any, version: int, order: _Order
-    ) -> Plan:
+        self, unit: Unit, worker: Worker, step: Step, key: Any, version: int, order: Order
+    ) -> tuple[Plan, int | None]:
+        """The plan, and the version that the document has as it is made."""
         model = step.schema.model
         history = self.auditor._history(model, key)
         with answered():
             plan = self.planner()(unit, history, model, version, order.fields)
+        if worker.precondition is None and not order.dry_run:
+            return plan, None
+        current = _version_now(unit, plan, model, key)
         if worker.precondition is not None:
-            current = _version_now(unit, plan, model, key)
             worker.precondition.check(current, what=f"{model.__name__} {key}")
-        return plan
+        return plan, current
 
 
 class UndoHandler(RestoreHandler):
@@ -126,15 +142,33 @@ class UndoHandler(RestoreHandler):
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class Order:
     """What the body of a restore or an undo asks for."""
 
     reason: str | None = None
     fields: list[str] | None = None
     dry_run: bool = False
 
+    @classmethod
+    def read(cls, values: Any, what: str) -> Order:
+        """The order in a body; `what` it is, as messages name it.  Raises `InvalidInput`."""
+        return _order(values, what)
 
-def _order(values: Any, what: str) -> _Order:
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """What came of an order.
+
+    `changes` as the API shows them; `seen` the version for which a dry run foresaw them, None
+    where the document has none; `done` the unit of work.
+    """
+
+    changes: list[dict[str, Any]]
+    seen: int | None
+    done: Written
+
+
+def _order(values: Any, what: str) -> Order:
     if not isinstance(values, dict):
         raise InvalidInput([FieldError("", f"{what} has an object for its body.")])
     errors = [
@@ -159,7 +193,7 @@ def _order(values: Any, what: str) -> _Order:
         kept = None if reason is None else checked_reason(reason)
     except ContextError as error:
         raise InvalidInput([FieldError("/reason", str(error))]) from error
-    return _Order(kept, fields, dry_run in (True, "true"))
+    return Order(kept, fields, dry_run in (True, "true"))
 
 
 def _version_now(unit: Unit, plan: Plan, model: Any, key: Any) -> int | None:

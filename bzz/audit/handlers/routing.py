@@ -11,12 +11,15 @@ from tornado.routing import PathMatches
 
 from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.base import HistoryHandler
-from bzz.audit.handlers.blame import BlameHandler
-from bzz.audit.handlers.compare import CompareHandler
-from bzz.audit.handlers.events import EventsHandler
+from bzz.audit.handlers.change_pages import RestorePageHandler, UndoPageHandler
+from bzz.audit.handlers.document_pages import (
+    BlamePageHandler,
+    ComparePageHandler,
+    HistoryPageHandler,
+    VersionPageHandler,
+)
 from bzz.audit.handlers.feed import FeedHandler
 from bzz.audit.handlers.replay import ReplayAcrossHandler, ReplayHandler
-from bzz.audit.handlers.restore import RestoreHandler, UndoHandler
 from bzz.audit.handlers.restore_set import RestoreSetHandler
 from bzz.audit.handlers.subscriptions import (
     RetryHandler,
@@ -24,7 +27,6 @@ from bzz.audit.handlers.subscriptions import (
     SubscriptionHandler,
     SubscriptionsHandler,
 )
-from bzz.audit.handlers.version import VersionHandler
 from bzz.errors import NotFound
 from bzz.mongoengine_handler import MongoEngineRestHandler
 from bzz.recording import recorder_of
@@ -36,12 +38,12 @@ if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
 
 _HANDLERS = (
-    EventsHandler,
-    VersionHandler,
-    CompareHandler,
-    BlameHandler,
-    RestoreHandler,
-    UndoHandler,
+    HistoryPageHandler,
+    VersionPageHandler,
+    ComparePageHandler,
+    BlamePageHandler,
+    RestorePageHandler,
+    UndoPageHandler,
     ReplayHandler,
     HistoryHandler,
 )
@@ -82,9 +84,14 @@ def routes_for_history(
     return routes
 
 
+def path_across(auditor: Auditor, prefix: str) -> str:
+    """The path of what is about all models, without a slash at its end."""
+    return quote(f"{prefix}/{auditor.segment()}", safe="/:@!$&'()*+,;=~%")
+
+
 def routes_across(auditor: Auditor, handler: type[MongoEngineRestHandler], prefix: str) -> Routes:
     """The routes that are about all models of an auditor at once."""
-    root = quote(f"{prefix}/{auditor.segment()}", safe="/:@!$&'()*+,;=~%")
+    root = path_across(auditor, prefix)
     first = auditor.resources[0]
     routes = Routes()
     for below, each in _ACROSS.items():

@@ -1,0 +1,55 @@
+"""The pages on which something is put back: what will change, asked before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bzz.audit.pages.document import Event, Subject
+from bzz.audit.pages.rendering import render
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """Why it was not done: an RFC 9457 problem's title, detail, faults and conflicts."""
+
+    status: int
+    title: str
+    detail: str | None
+    faults: Sequence[Mapping[str, str]] = ()
+    conflicts: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a form asks the reader to confirm.
+
+    Attributes
+    ----------
+    what: 'restore' or 'undo'.
+    version: the version that is put back, or whose event is taken back.
+    seen: the version of the document for which the preview was made; None if it has none.
+    changes: what will change; None where that could not be told.
+    token: against forms of other sites.
+    reason: what was given already.
+    trouble: why it was not done the last time.
+    """
+
+    what: str
+    version: int
+    seen: int | None
+    changes: Sequence[Mapping[str, Any]] | None
+    token: str
+    reason: str = ""
+    trouble: Trouble | None = None
+
+
+def change(subject: Subject, event: Event | None, asked: Asked) -> bytes:
+    """The preview of a restore or an undo of one document."""
+    return render("change.html", it=subject, event=event, asked=asked)
+
+
+def problem(title: str, status: int, detail: str | None, faults: Sequence[Any]) -> bytes:
+    """An answer that is an error."""
+    return render("problem.html", title=title, status=status, detail=detail, faults=faults)
