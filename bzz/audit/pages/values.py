@@ -15,6 +15,9 @@ _TEXT = 24
 _SHARED = 3
 """And if a third of the longer one is in the other, too; else nobody could read it."""
 _INLINE = 60
+"""Up to this length an object or a list is one line."""
+_LINES = 12
+"""From so many lines on it is shown when it is asked for."""
 _TAGS = {
     Kind.SAME: "{}",
     Kind.GONE: "<del>{}</del>",
@@ -87,7 +90,12 @@ def _structure(value: Any) -> str:
         return f"<code>{xhtml_escape(line)}</code>"
     # A name or two and one line each are read sooner than a wall of brackets.
     text = json.dumps(value, ensure_ascii=False, indent=2)
-    return f"<pre>{xhtml_escape(text)}</pre>"
+    whole = f"<pre>{xhtml_escape(text)}</pre>"
+    if text.count("\n") < _LINES:
+        return whole
+    return (
+        f"<details><summary><code>{xhtml_escape(line[:_INLINE])}…</code></summary>{whole}</details>"
+    )
 
 
 def _kind(words: str) -> str:
