@@ -324,12 +324,12 @@ class Auditor:
                 "models: auditor.routes(handler=…)."
             )
         routes = routes_across(self, handler or classes.pop(), prefix)
-        self._activity = f"{path_across(self, prefix)}/"
+        self._activity = self._activity or f"{path_across(self, prefix)}/"
         return routes
 
     @property
     def activity(self) -> str | None:
-        """The path of the events of all models; None where it is not served."""
+        """The path of the events of all models, the first there is; None where it is not served."""
         return self._activity
 
     # In code ---------------------------------------------------------------------------

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from bzz.audit.handlers.document_pages import DocumentPageHandler
+from bzz.audit.handlers.paging import EXPLAINED
 from bzz.audit.handlers.restore import Order, RestoreHandler, UndoHandler
 from bzz.audit.pages.change import Asked, change
 from bzz.errors import NotFound
 from bzz.preconditions import Precondition
 from bzz.problems import Problem
 from bzz.targets import Target
-
-_EXPLAINED = (409, 412, 422)
-"""What the reader can do something about, and so is told beside a new preview."""
 
 
 class ChangePageHandler(DocumentPageHandler, RestoreHandler):
@@ -40,7 +38,7 @@ class ChangePageHandler(DocumentPageHandler, RestoreHandler):
             came = await self.carry_out(target, order, _precondition(form.get("seen")))
         except Exception as error:
             problem = self.problem(error)
-            if problem.status not in _EXPLAINED:
+            if problem.status not in EXPLAINED:
                 raise
             self.set_status(problem.status)
             await self._ask(target, reason=form.get("reason", ""), problem=problem)
@@ -59,7 +57,7 @@ class ChangePageHandler(DocumentPageHandler, RestoreHandler):
             changes, seen = came.changes, came.seen
         except Exception as error:
             now = self.problem(error)
-            if now.status not in (*_EXPLAINED, 410):
+            if now.status not in (*EXPLAINED, 410):
                 raise
             # Nothing can be foreseen, and that is what there is to say.
             self.set_status(now.status)

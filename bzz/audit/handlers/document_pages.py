@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from bzz.audit.blaming import Blame
 from bzz.audit.comparing import Comparison
@@ -70,41 +68,11 @@ class HistoryPageHandler(DocumentPageHandler, EventsHandler):
         arguments = dict(self.query_arguments())
         asked = Asked.read(arguments, target.last.schema)
         events = sorted(answer["items"], key=lambda each: -each["version"])
-        ways = self._ways(arguments, asked, events, answer["next"])
+        numbers = [each["version"] for each in events]
+        ways = self.ways_on(self.history_url(), asked, numbers, answer["next"])
         fields = sorted(target.last.schema.fields)
         listed = Listed(events=events, filters=arguments, fields=fields, **ways)
         await self.show(pages.history, await self.subject(target), listed)
-
-    def _ways(
-        self,
-        arguments: Mapping[str, str],
-        asked: Asked,
-        events: list[dict[str, Any]],
-        following: str | None,
-    ) -> dict[str, str | None]:
-        """The links to the newest events, to newer and to older ones."""
-        kept = {k: v for k, v in arguments.items() if k not in ("before", "after", "order")}
-        below = f"{self.history_url()}?"
-        newest = f"{below}{urlencode(kept)}".rstrip("?")
-        newer = older = None
-        if events:
-            after = {"after": str(events[0]["version"]), "order": "asc"}
-            before = {"before": str(events[-1]["version"])}
-            newer = f"{below}{urlencode({**kept, **after})}"
-            older = f"{below}{urlencode({**kept, **before})}"
-        if asked.newest_first:
-            is_first = asked.before is None
-            return {
-                "newest": None if is_first else newest,
-                "newer": None if is_first else newer,
-                "older": older if following else None,
-            }
-        has_older = bool(events) and events[-1]["version"] > 1
-        return {
-            "newest": newest,
-            "newer": newer if following else None,
-            "older": older if has_older else None,
-        }
 
 
 class VersionPageHandler(DocumentPageHandler, VersionHandler):

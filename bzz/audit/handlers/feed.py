@@ -102,7 +102,7 @@ class FeedHandler(StreamingHandler, AcrossHandler):
         follower = FeedFollower(
             self,
             resources,
-            _query(self.auditor, asked, resources),
+            query_of(self.auditor, asked, resources),
             correlation=arguments.get("correlation"),
             after=after,
             epoch=epoch,
@@ -122,7 +122,7 @@ class FeedHandler(StreamingHandler, AcrossHandler):
         if asked.before is not None:
             bounds = range(bounds.start, max(min(bounds.stop, asked.before), bounds.start))
         pieces = feed.pieces(
-            _query(self.auditor, asked, resources),
+            query_of(self.auditor, asked, resources),
             bounds,
             newest_first=asked.newest_first,
             correlation=arguments.get("correlation"),
@@ -157,7 +157,8 @@ class FeedHandler(StreamingHandler, AcrossHandler):
         return f"{self.template}?{urlencode({**arguments, 'epoch': head.epoch})}"
 
 
-def _query(auditor: Auditor, asked: Asked, resources: list[Resource]) -> dict[str, Any]:
+def query_of(auditor: Auditor, asked: Asked, resources: list[Resource]) -> dict[str, Any]:
+    """What is asked for, without its bounds, in stored names.  Raises `BadRequest`."""
     streams = {each.name: auditor.tracked_as(each.model).stream for each in resources}
     plain = replace(asked, before=None, after=None, field=None)
     conditions = [plain.query(resources[0].schema)]

@@ -6,12 +6,14 @@ permissions.  How a page looks is the business of `bzz.audit.pages`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from tornado.web import HTTPError, RequestHandler
 
 from bzz.actions import Action
+from bzz.audit.handlers.arguments import Asked
 from bzz.audit.handlers.verbs import AuditHandler
 from bzz.audit.pages.change import Trouble
 from bzz.audit.pages.change import problem as problem_page
@@ -25,6 +27,8 @@ from bzz.problems import Problem
 HTML = "text/html"
 _FRESH = "private, no-cache"
 
+EXPLAINED = (409, 412, 422)
+"""What the reader can do something about, and so is told beside a new preview."""
 REPEATED = ("operation",)
 """Parameters that a form sends once for each value; the API takes them with commas."""
 
@@ -38,10 +42,13 @@ class PageHandler(AuditHandler):
     formats: ClassVar[tuple[str, ...]] = (JSON,)
     _caught: Any = None
     _is_read: bool = False
+    _wanted: str | None = None
 
     def wants_page(self) -> bool:
         """Whether the request prefers HTML to all that the API offers."""
-        return preferred(self.request.headers.get("Accept"), (*self.formats, HTML)) == HTML
+        if self._wanted is None:
+            self._wanted = preferred(self.request.headers.get("Accept"), (*self.formats, HTML))
+        return self._wanted == HTML
 
     async def get(self, *_: str) -> None:
         """The page, or the API's answer."""
@@ -57,9 +64,9 @@ class PageHandler(AuditHandler):
 
     async def read(self) -> Any:
         """What the API would answer to the same request: permitted and read by its own code."""
+        self.request.headers["Accept"] = JSON
         # Tags are of the API's formats; what a cache has of them says nothing of the page.
-        for name in ("If-None-Match", "If-Modified-Since"):
-            self.request.headers.pop(name, None)
+        self.request.headers.pop("If-None-Match", None)
         self._is_read = True
         try:
             await super().get()
@@ -111,6 +118,39 @@ class PageHandler(AuditHandler):
         except HTTPError:
             return False
         return True
+
+    def ways_on(
+        self, below: str, asked: Asked, numbers: Sequence[int], following: str | None
+    ) -> dict[str, str | None]:
+        """The links of a list to its newest events, to newer and to older ones.
+
+        `numbers` are those of the events that are shown, the newest first, `following` the API's
+        next page, in the order that was asked for.
+        """
+        arguments = self.query_arguments()
+        kept = {k: v for k, v in arguments if k not in ("before", "after", "order")}
+
+        def way(**bounds: str) -> str:
+            query = urlencode({**kept, **bounds})
+            return f"{below}?{query}" if query else below
+
+        newer = older = None
+        if numbers:
+            newer = way(after=str(numbers[0]), order="asc")
+            older = way(before=str(numbers[-1]))
+        if not asked.newest_first:
+            has_older = bool(numbers) and numbers[-1] > 1
+            return {
+                "newest": way(),
+                "newer": newer if following else None,
+                "older": older if has_older else None,
+            }
+        is_first = asked.before is None
+        return {
+            "newest": None if is_first else way(),
+            "newer": None if is_first else newer,
+            "older": (older or following) if following else None,
+        }
 
     # Forms -------------------------------------------------------------------------------
 

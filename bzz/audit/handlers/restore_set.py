@@ -66,26 +66,30 @@ class RestoreSetHandler(AcrossHandler):
     async def post(self, *_: str) -> None:
         """Put a set of documents back, or with `dry_run` say what that would change."""
         self.check_arguments()
-        order = _Order.read(self.read_body().nested(), self.resources())
+        self.respond(await self.carry_out(self.read_body().nested()))
+
+    async def carry_out(self, values: Any) -> dict[str, Any]:
+        """Do what the values of a body ask for, if the request may; the answer.
+
+        Raises `InvalidInput` naming each value that is not as it has to be.
+        """
+        order = _Order.read(values, self.resources())
         by_model = {each.model: each for each in order.resources}
         await self.ask_may([("restore", model, None) for model in by_model])
         restoration = await self.off_loop(self._restoration, order)
         if order.dry_run:
-            self.respond(await self._preview(restoration, by_model, order.limit))
-            return
+            return await self._preview(restoration, by_model, order.limit)
         report = Report()
         more = await self._run(restoration, by_model, order, report)
         contexts = await self._contexts(order.reason)
-        self.respond(
-            {
-                "documents": report.documents,
-                "written": report.written,
-                "unchanged": report.unchanged,
-                "failed": [self._show(by_model, each) for each in report.failures],
-                "correlation": getattr(contexts[self.auditor], "correlation", None),
-                "next": _cursor(report.place) if more and report.place else None,
-            }
-        )
+        return {
+            "documents": report.documents,
+            "written": report.written,
+            "unchanged": report.unchanged,
+            "failed": [self._show(by_model, each) for each in report.failures],
+            "correlation": getattr(contexts[self.auditor], "correlation", None),
+            "next": _cursor(report.place) if more and report.place else None,
+        }
 
     def _restoration(self, order: _Order) -> Restoration:
         self.auditor.prepare()

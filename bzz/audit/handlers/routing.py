@@ -10,6 +10,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.routing import PathMatches
 
 from bzz.audit.handlers.across import AcrossHandler
+from bzz.audit.handlers.activity_pages import ActivityPageHandler, RequestPageHandler
 from bzz.audit.handlers.base import HistoryHandler
 from bzz.audit.handlers.change_pages import RestorePageHandler, UndoPageHandler
 from bzz.audit.handlers.document_pages import (
@@ -18,9 +19,7 @@ from bzz.audit.handlers.document_pages import (
     HistoryPageHandler,
     VersionPageHandler,
 )
-from bzz.audit.handlers.feed import FeedHandler
 from bzz.audit.handlers.replay import ReplayAcrossHandler, ReplayHandler
-from bzz.audit.handlers.restore_set import RestoreSetHandler
 from bzz.audit.handlers.subscriptions import (
     RetryHandler,
     SkipHandler,
@@ -50,8 +49,8 @@ _HANDLERS = (
 """In the order in which a path is tried; the last takes what is left, and answers 404."""
 
 _ACROSS = {
-    "": FeedHandler,
-    "/restore": RestoreSetHandler,
+    "": ActivityPageHandler,
+    "/restore": RequestPageHandler,
     "/replay": ReplayAcrossHandler,
     "/subscriptions": SubscriptionsHandler,
     "/subscriptions/([^/]+)": SubscriptionHandler,

@@ -44,13 +44,21 @@ class Sight:
 
         Blocks.  Raises `Conflict` for an event of an older schema whose history is broken.
         """
-        resource = self._resources.get(stored["s"])
-        history = self._auditor.history_under(stored["s"], stored["d"])
+        resource, history = self._behind(stored)
         if resource is None or history is None or not self._sees(resource, history):
             return None
         with answered():
             [event] = history.told([unpacked(stored, resource.name)])
         return show_event(event, self._schema(resource, event.model))
+
+    def may_show(self, stored: dict[str, Any]) -> bool:
+        """Whether the request may see the document of an event.  Blocks."""
+        resource, history = self._behind(stored)
+        return resource is not None and history is not None and self._sees(resource, history)
+
+    def _behind(self, stored: dict[str, Any]) -> tuple[Resource | None, History | None]:
+        history = self._auditor.history_under(stored["s"], stored["d"])
+        return self._resources.get(stored["s"]), history
 
     def common(self, stored: dict[str, Any]) -> str | None:
         """The name under which an event is shown alike to all requests, without a look elsewhere.

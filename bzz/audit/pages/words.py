@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from bzz.audit.diff import parse
@@ -68,3 +68,8 @@ def path(place: str) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """A number of things: `1 change`, `1,200 changes`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def day(when: date) -> str:
+    """A day for people."""
+    return f"{when.day} {when:%b %Y}"
