@@ -11,7 +11,7 @@ DATA := demo-data
 SETUP := setup.py pyproject.toml bzz/version.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format coverage docs bench soak clean
+.PHONY: help run test check format coverage docs screenshots bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ coverage: $(TEST_READY) ## all tests, and what they cover
 docs: $(TEST_READY) ## build the documentation into docs/_build
 	$(BIN)/python -m pip install --quiet -e ".[docs]"
 	$(BIN)/python -m sphinx -W -q docs docs/_build
+
+screenshots: $(TEST_READY) ## take the pictures of the pages in docs/images, with Debian's chromium
+	$(BIN)/python -m tools.screenshots docs/images
 
 bench: $(TEST_READY) ## run the benchmarks
 	@for each in benchmarks/diff.py benchmarks/history.py benchmarks/rest.py benchmarks/live.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done

@@ -18,6 +18,7 @@ from bzz.audit.pages.activity import DAYS, Activity, Counts, Taken
 from bzz.audit.store import utc
 from bzz.errors import BadRequest
 from bzz.openapi.answers import JSON
+from bzz.openapi.book import Book, Json
 from bzz.resource import Resource
 
 _SECONDS = 0.5
@@ -26,6 +27,11 @@ _SECONDS = 0.5
 
 class AcrossPageHandler(PageHandler, AcrossHandler):
     """What the pages about all models share."""
+
+    @classmethod
+    def operations(cls, book: Book) -> dict[str, Json]:
+        """As those of the API, for OpenAPI."""
+        return cls.paged(book, super().operations(book))
 
     def with_history(self, shown: dict[str, Any]) -> dict[str, Any]:
         """An event, or a document, as the API shows it, with the path of its history."""
@@ -141,7 +147,7 @@ class RequestPageHandler(AcrossPageHandler, RestoreSetHandler):
         correlation = form.get("correlation", "")
         try:
             report = await self.carry_out(form)
-        except Exception as error:
+        except Exception as error:  # which of them the reader can mend, their problems tell
             problem = self.problem(error)
             if problem.status not in EXPLAINED:
                 raise

@@ -36,7 +36,7 @@ class ChangePageHandler(DocumentPageHandler, RestoreHandler):
         try:
             order = Order.read({"reason": form.get("reason")}, self.what)
             came = await self.carry_out(target, order, _precondition(form.get("seen")))
-        except Exception as error:
+        except Exception as error:  # which of them the reader can mend, their problems tell
             problem = self.problem(error)
             if problem.status not in EXPLAINED:
                 raise
@@ -55,7 +55,7 @@ class ChangePageHandler(DocumentPageHandler, RestoreHandler):
         try:
             came = await self.carry_out(target, Order(dry_run=True), None)
             changes, seen = came.changes, came.seen
-        except Exception as error:
+        except Exception as error:  # as above
             now = self.problem(error)
             if now.status not in (*EXPLAINED, 410):
                 raise

@@ -21,12 +21,20 @@ from bzz.body import JSON_PATCH
 from bzz.codec import plain
 from bzz.errors import Gone
 from bzz.openapi.answers import JSON
+from bzz.openapi.book import Book, Json
+from bzz.openapi.places import Place
+from bzz.resource import Resource
 from bzz.schema import Schema
 from bzz.targets import Target
 
 
 class DocumentPageHandler(PageHandler, HistoryHandler):
     """What the pages about one document share."""
+
+    @classmethod
+    def operations(cls, book: Book, resource: Resource, place: Place) -> dict[str, Json]:
+        """As those of the API, for OpenAPI."""
+        return cls.paged(book, super().operations(book, resource, place))
 
     async def subject(self, target: Target) -> Subject:
         """The document that the pages are about, once the history may be read."""

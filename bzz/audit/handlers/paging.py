@@ -20,8 +20,9 @@ from bzz.audit.pages.change import problem as problem_page
 from bzz.audit.pages.rendering import HEADERS
 from bzz.body import FORM
 from bzz.negotiation import preferred
+from bzz.openapi import answers
 from bzz.openapi.answers import JSON
-from bzz.openapi.book import Json
+from bzz.openapi.book import Book, Json
 from bzz.problems import Problem
 
 HTML = "text/html"
@@ -127,30 +128,32 @@ class PageHandler(AuditHandler):
         `numbers` are those of the events that are shown, the newest first, `following` the API's
         next page, in the order that was asked for.
         """
-        arguments = self.query_arguments()
-        kept = {k: v for k, v in arguments if k not in ("before", "after", "order")}
+        kept = {k: v for k, v in self.query_arguments() if k not in ("before", "after", "order")}
 
         def way(**bounds: str) -> str:
             query = urlencode({**kept, **bounds})
             return f"{below}?{query}" if query else below
 
-        newer = older = None
-        if numbers:
-            newer = way(after=str(numbers[0]), order="asc")
-            older = way(before=str(numbers[-1]))
         if not asked.newest_first:
-            has_older = bool(numbers) and numbers[-1] > 1
-            return {
-                "newest": way(),
-                "newer": newer if following else None,
-                "older": older if has_older else None,
-            }
-        is_first = asked.before is None
-        return {
-            "newest": None if is_first else way(),
-            "newer": None if is_first else newer,
-            "older": (older or following) if following else None,
-        }
+            older = way(before=str(numbers[-1])) if numbers and numbers[-1] > 1 else None
+            return {"newest": way(), "newer": following, "older": older}
+        if asked.before is None:
+            return {"newest": None, "newer": None, "older": following}
+        newer = way(after=str(numbers[0]), order="asc") if numbers else None
+        return {"newest": way(), "newer": newer, "older": following}
+
+    # For OpenAPI -------------------------------------------------------------------------
+
+    @staticmethod
+    def paged(book: Book, found: dict[str, Json]) -> dict[str, Json]:
+        """Operations as OpenAPI has them, of which that of GET has a page too."""
+        if "get" in found:
+            success = found["get"]["responses"]["200"]
+            told = "The same as a page for people."
+            success["content"][HTML] = {"schema": {"type": "string", "description": told}}
+            vary = answers.headers(book, always=["Vary"])
+            success["headers"] = {**success.get("headers", {}), **vary}
+        return found
 
     # Forms -------------------------------------------------------------------------------
 

@@ -82,16 +82,18 @@ class Group:
 
 
 def grouped(events: Iterable[Mapping[str, Any]]) -> list[Group]:
-    """Neighbours of one correlation in one group; an event without one is a group by itself."""
+    """Neighbours of one request in one group; an event without correlation is one by itself."""
     groups = list[Group]()
     for event in events:
-        correlation = event["correlation"]
-        last = groups[-1] if groups else None
-        if last is None or correlation is None or last.first["correlation"] != correlation:
-            last = Group(event)
-            groups.append(last)
-        last.events.append(event)
+        if not groups or event["correlation"] is None or _facts(groups[-1].first) != _facts(event):
+            groups.append(Group(event))
+        groups[-1].events.append(event)
     return groups
+
+
+def _facts(event: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a group says once for all of its events; clients may choose correlation ids."""
+    return event["correlation"], event["actor"], event["reason"]
 
 
 def fields_of(event: Mapping[str, Any]) -> tuple[list[str], int]:

@@ -44,6 +44,14 @@ class Asked:
     reason: str = ""
     trouble: Trouble | None = None
 
+    def title(self, subject: Subject) -> str:
+        """What is asked, in words."""
+        if subject.is_deleted and self.what == "undo" and self.version == subject.last:
+            return "Bring it back"
+        if subject.is_deleted and self.what == "restore":
+            return f"Bring it back as version {self.version}"
+        return f"{self.what.capitalize()} version {self.version}"
+
 
 def change(subject: Subject, event: Event | None, asked: Asked) -> bytes:
     """The preview of a restore or an undo of one document."""

@@ -17,13 +17,13 @@ _INPUT = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 def page(server: Any, path: str, status: int = 200, **headers: str) -> str:
     """The HTML of a page."""
     answer = server.get(path, headers=HTML | headers)
-    assert status == answer.status, answer
+    assert status == answer.status, words(answer.body.decode())
     return html_of(answer)
 
 
 def html_of(answer: Answer) -> str:
     """The HTML of an answer."""
-    assert "text/html; charset=UTF-8" == answer.headers["Content-Type"], answer
+    assert "text/html; charset=UTF-8" == answer.headers["Content-Type"]
     return answer.body.decode()
 
 

@@ -259,7 +259,7 @@ def test_who_may_not_restore_gets_no_preview(house, import_):
 
 
 def event(correlation):
-    return {"correlation": correlation}
+    return {"correlation": correlation, "actor": None, "reason": None}
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_a_deleted_document_comes_back(tab, server, ana):
     tab.goto(f"{ana}history/")
     tab.get_by_role("link", name="Bring it back").click()
     tab.get_by_label("Reason").fill("deleted by mistake")
-    tab.get_by_role("button", name="Undo version 6").click()
+    tab.get_by_role("button", name="Bring it back").click()
 
     assert 200 == server.get(ana).status
     assert 0 == tab.get_by_text("is deleted").count()

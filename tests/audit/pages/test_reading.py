@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
+from mongoengine import Document, IntField, StringField
 
 from bzz import MongoEngineRestHandler
 from tests.audit.pages.asking import HTML, html_of, links, page, words
@@ -234,6 +236,51 @@ def test_blame_of_a_value_that_was_written_round_bzz(house, server, ana):
     raw(house.User).update_one({}, {"$set": {"age": 77}})
 
     assert "age 77 written round bzz" in words(page(server, f"{ana}history/blame/"))
+
+
+# Other paths ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["à la/carte 100%", "a b", "..a", "<b>", "?x=1&y#z", "日本"])
+def test_ids_of_any_kind_are_in_all_links(house, server, name):
+    class Dish(Document):
+        name = StringField(primary_key=True)
+        price = IntField()
+
+    routes = MongoEngineRestHandler.routes_for("mongoengine", Dish, audit=house.auditor)
+    with Server(routes) as own:
+        path = own.post("/dish/", {"name": name}).headers["Location"]
+        own.put(path, {"price": 1})
+        own.put(path, {"price": 2})
+        # The undo of version 2 was overtaken, and is a page of another status.
+        seen = {f"{path}history/", f"{path}history/2/undo/"}
+        todo = [f"{path}history/"]
+        while todo:
+            html = page(own, todo.pop())
+            assert name in unescape(html)
+            found = {each.partition("#")[0] for each in links(html) if each.startswith("/")}
+            todo += found - seen
+            seen |= found
+
+    assert {f"{path}history/{each}" for each in ("1/", "2/restore/", "3/undo/")} <= seen
+
+
+def test_a_nested_document_has_pages_under_its_owner(server):
+    team = server.post("/team/", {"name": "Reds"}).headers["Location"]
+    made = server.post("/user/", {"name": "Ana", "team": team.split("/")[2]}).headers["Location"]
+    html = page(server, f"{made}team/history/")
+
+    assert "team" in words(html)
+    assert f"{made}team/history/1/" in links(html)
+    assert "Reds" in words(page(server, f"{made}team/history/1/"))
+
+
+def test_a_page_with_a_prefix_has_its_links_below_it(house):
+    with Server(house.routes(prefix="/api/v 1")) as own:
+        path = own.post("/api/v%201/user/", {"name": "Ana"}).headers["Location"]
+        found = links(page(own, f"{path}history/"))
+
+    assert f"{path}history/1/" in found
 
 
 # Who may see what ----------------------------------------------------------------------------
