@@ -8,7 +8,7 @@ from bzz.audit.handlers.document_pages import DocumentPageHandler
 from bzz.audit.handlers.paging import EXPLAINED
 from bzz.audit.handlers.restore import Order, RestoreHandler, UndoHandler
 from bzz.audit.pages.change import Asked, change
-from bzz.errors import NotFound
+from bzz.errors import BadRequest, NotFound
 from bzz.preconditions import Precondition
 from bzz.problems import Problem
 from bzz.targets import Target
@@ -64,7 +64,10 @@ class ChangePageHandler(DocumentPageHandler, RestoreHandler):
             trouble = self.trouble(now)
         version = int(self.part(2))
         subject = await self.subject(target)
-        event = await self.off_loop(self._event_if_any, target, version)
+        event = None
+        # Who may restore may not be meant to see who did what before.
+        if await self.may_do([("history", target.last.schema.model, target.last.value)]):
+            event = await self.off_loop(self._event_if_any, target, version)
         asked = Asked(
             what=self.word,
             version=version,
@@ -97,6 +100,8 @@ class UndoPageHandler(ChangePageHandler, UndoHandler):
 
 def _precondition(seen: str | None) -> Precondition:
     """That the document has the version for which the preview was made; any, if it had none."""
-    if seen is None or not (seen.isascii() and seen.isdecimal() and len(seen) < 19):
+    if seen is None:
         return Precondition(frozenset(), any=True)
+    if not (seen.isascii() and seen.isdecimal() and len(seen) < 19):
+        raise BadRequest(f"'seen' is the version that the preview showed; got {seen[:40]!r}.")
     return Precondition(frozenset({int(seen)}))

@@ -19,6 +19,7 @@ from bzz.audit.pages.change import Trouble
 from bzz.audit.pages.change import problem as problem_page
 from bzz.audit.pages.rendering import HEADERS
 from bzz.body import FORM
+from bzz.errors import BadRequest
 from bzz.negotiation import preferred
 from bzz.openapi import answers
 from bzz.openapi.answers import JSON
@@ -167,13 +168,18 @@ class PageHandler(AuditHandler):
         return self.xsrf_token.decode()
 
     def read_form(self, *known: str) -> dict[str, str]:
-        """The values of a form of a page, by name.  Raises `HTTPError` 403 without its token.
+        """The values of a form of a page, by name, without empty ones.
 
-        Whatever the application does about other requests: Tornado's own check is asked.
+        Raises `HTTPError` 403 without its token, whatever the application does about other
+        requests: Tornado's own check is asked.  Raises `BadRequest` for a value that is no text.
         """
         RequestHandler.check_xsrf_cookie(self)
         values = self.read_body().nested()
-        return {name: str(values[name]) for name in known if values.get(name)}
+        found = {name: values[name] for name in known if values.get(name)}
+        for name, value in found.items():
+            if not isinstance(value, str):
+                raise BadRequest(f"The form has {name!r} more than once; send it once.")
+        return found
 
     # Errors ------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class Subject:
 
     def may_undo(self, event: Event) -> bool:
         """Whether the reader may take an event back, as far as the event itself can tell."""
-        return self.may_restore and event["operation"] not in ("created", "baseline")
+        return self.may_restore and event["operation"] not in ("created", "baseline", "erased")
 
     def may_go_back(self, event: Event) -> bool:
         """Whether the reader may make a version the newest one."""

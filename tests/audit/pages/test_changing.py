@@ -196,6 +196,34 @@ def test_who_may_not_restore_gets_no_preview(house, ana):
         page(guarded, f"{ana}history/1/restore/", 403)
 
 
+def test_who_may_restore_and_not_read_the_history_is_not_told_of_it(house, ana):
+    class Guarded(MongoEngineRestHandler):
+        def may(self, action, model, pk):
+            return action != "history"
+
+    with Server(house.routes(Guarded)) as guarded:
+        html = page(guarded, f"{ana}history/2/restore/")
+
+    assert "What will change" in words(html)
+    assert "bea" not in words(html)
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({"seen": "three"}, "'seen' is the version that the preview showed; got 'three'."),
+        ({"reason": ["a", "b"]}, "The form has 'reason' more than once; send it once."),
+    ],
+)
+def test_a_form_that_was_tampered_with_is_refused(server, ana, form, expected):
+    path = f"{ana}history/1/restore/"
+    _, own, cookie = preview(server, path)
+    answer = send(server, path, own | form, cookie)
+
+    assert 400 == answer.status
+    assert expected in words(html_of(answer))
+
+
 def test_a_document_that_was_written_round_bzz_is_restored_all_the_same(house, server, ana):
     raw(house.User).update_one({}, {"$set": {"age": 77}})
     _, form, _ = preview(server, f"{ana}history/1/restore/")
