@@ -102,11 +102,12 @@ class ActivityPageHandler(AcrossPageHandler, FeedHandler):
         first, until = last - timedelta(days=DAYS - 1), time.monotonic() + _SECONDS
         feed, sight = self.auditor.feed, Sight(self, resources)
         bounds = range(1, feed.head().position + 1)
-        since = datetime(first.year, first.month, first.day, tzinfo=UTC)
-        query = {"$and": [query_of(self.auditor, asked, resources), {"t": {"$gte": since}}]}
-        correlation = arguments.get("correlation")
+        query, correlation = query_of(self.auditor, asked, resources), arguments.get("correlation")
         for piece in feed.pieces(query, bounds, newest_first=True, correlation=correlation):
             days.update(utc(each["t"]).date() for each in piece.events if sight.may_show(each))
+            # Positions follow the times closely: what comes now is older still.
+            if piece.events and utc(piece.events[-1]["t"]).date() < first:
+                break
             if time.monotonic() > until:
                 return _counted(days, last, is_whole=False)
         return _counted(days, last, is_whole=True)

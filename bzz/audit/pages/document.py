@@ -131,8 +131,8 @@ def compare(
 
 def _row(pair: Pair) -> tuple[Pair, str, str]:
     """A pair, and its values as HTML."""
-    left, right = pair
-    if left is not None and right is not None and not pair.is_same and not left.holds:
+    left, right, is_same = pair
+    if left is not None and right is not None and not is_same and not left.holds:
         return pair, *two_sides(left.value, right.value)
     return pair, _side(left), _side(right)
 

@@ -51,19 +51,11 @@ class Line:
 
 
 class Pair(NamedTuple):
-    """Two lines that stand beside each other; one may be missing."""
+    """Two lines that stand beside each other; one may be missing.  `is_same`: both are alike."""
 
     left: Line | None
     right: Line | None
-
-    @property
-    def is_same(self) -> bool:
-        """Whether both say the same."""
-        return (
-            self.left is not None
-            and self.right is not None
-            and self.left.content == self.right.content
-        )
+    is_same: bool = False
 
 
 def outline(value: Any, path: Path = ()) -> list[Line]:
@@ -88,16 +80,22 @@ def _lines(value: Any, path: Path) -> Iterator[Line]:
 def side_by_side(left: Any, right: Any) -> list[Pair]:
     """The lines of two documents, those that belong together in one pair; None is no document."""
     one, other = outline(left or {}), outline(right or {})
-    lines = alignment([each.content for each in one], [each.content for each in other])
-    pairs = [Pair(None if i is None else one[i], None if j is None else other[j]) for i, j in lines]
-    return [part for pair in pairs for part in _apart(pair)]
+    before, after = [each.content for each in one], [each.content for each in other]
+    return [
+        pair
+        for i, j in alignment(before, after)
+        for pair in _paired(
+            None if i is None else one[i],
+            None if j is None else other[j],
+            is_same=i is not None and j is not None and before[i] == after[j],
+        )
+    ]
 
 
-def _apart(pair: Pair) -> Iterator[Pair]:
-    """The pair, or two halves where its lines are of two places."""
-    left, right = pair
+def _paired(left: Line | None, right: Line | None, *, is_same: bool) -> Iterator[Pair]:
+    """One pair, or two halves where the lines are of two places."""
     if left is None or right is None or left.place == right.place:
-        yield pair
+        yield Pair(left, right, is_same)
     else:
         yield Pair(left, None)
         yield Pair(None, right)

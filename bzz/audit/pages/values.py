@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from tornado.escape import xhtml_escape
 
 from bzz.audit.pages.marking import Kind, Run, excerpt, marked
 
+_BLANK = re.compile(r"\s")
 _TEXT = 24
 """From this length on two texts are shown as one, with what was changed marked in it."""
 _SHARED = 3
@@ -65,11 +67,12 @@ def two_sides(before: Any, after: Any) -> tuple[str, str]:
 
 
 def _marked(before: Any, after: Any) -> list[Run] | None:
-    """Two texts as one, if they are long and have much in common."""
+    """Two texts as one, if they are prose and have much in common."""
     if not (isinstance(before, str) and isinstance(after, str)):
         return None
     longer = max(len(before), len(after))
-    if longer < _TEXT:
+    # A time, an id or a number is read as a whole, however long it is.
+    if longer < _TEXT or not (_BLANK.search(before) and _BLANK.search(after)):
         return None
     parts = marked(before, after)
     shared = sum(len(part.text) for part in parts if part.kind is Kind.SAME)

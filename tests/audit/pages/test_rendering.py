@@ -85,6 +85,12 @@ def test_short_texts_stand_beside_each_other():
     assert 2 == shown_change({"from": "ordered", "to": "delivered"}).count("<td>")
 
 
+def test_times_stand_beside_each_other():
+    times = {"from": "2026-11-21T00:00:00.000Z", "to": "2026-12-01T00:00:00.000Z"}
+
+    assert 2 == shown_change(times).count("<td>")
+
+
 def test_long_texts_that_have_little_in_common_stand_beside_each_other():
     assert 2 == shown_change({"from": "x" * 50, "to": "y" * 50}).count("<td>")
 
@@ -136,7 +142,7 @@ def test_an_element_before_others_leaves_them_beside_each_other():
 
 
 def test_lines_of_two_members_are_no_pair():
-    assert all(None in pair for pair in side_by_side({"a": 1}, {"b": 2}))
+    assert all(None in pair[:2] for pair in side_by_side({"a": 1}, {"b": 2}))
 
 
 def test_no_document_has_no_lines():
