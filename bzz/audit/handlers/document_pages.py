@@ -43,7 +43,6 @@ class DocumentPageHandler(PageHandler, HistoryHandler):
         return Subject(
             model=self.auditor.tracked_as(model).name,
             id=str(step.id) if last is None else step.schema.format_id(last.document),
-            live=self.url(),
             history=self.history_url(),
             last=0 if last is None else last.version,
             is_deleted=last is not None and last.gone,

@@ -26,7 +26,7 @@ class Subject:
     Attributes
     ----------
     model, id: as in URLs.
-    live: the path of the document, `history` that of its history; they end in a slash.
+    history: the path of its history; it ends in a slash.
     last: the number of its last version; 0 without history.
     is_deleted: the last version is a delete.
     may_restore: the reader may put versions back.
@@ -35,7 +35,6 @@ class Subject:
 
     model: str
     id: str
-    live: str
     history: str
     last: int
     is_deleted: bool
