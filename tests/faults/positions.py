@@ -1,8 +1,9 @@
-"""Writers that pause inside their transactions, readers that crash, sequencers that are killed.
+"""Writers that pause inside their transactions, readers that crash, workers that are killed.
 
     python -m tests.faults.positions URI DATABASE
 
-numbers the events of a database until standard input ends, or it is killed.
+numbers the events of a database, and runs its subscription, until standard input ends or it is
+killed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import mongoengine
-import pymongo
 from bson import ObjectId
 from mongoengine import Document, StringField
 from pymongo.errors import PyMongoError
@@ -26,9 +26,6 @@ from pymongo.read_concern import ReadConcern
 
 from bzz import MongoEngineRestHandler, flatten
 from bzz.audit import Auditor
-from bzz.audit.seals import SealStore
-from bzz.audit.sequencer import Sequencer
-from bzz.audit.sequencing import Sequencing
 from bzz.errors import BzzError
 from tests.faults.worlds import ROOT, figures
 from tests.house import new_database, own_receivers, own_registry
@@ -46,26 +43,46 @@ class Hesitant(Auditor):
         time.sleep(random.uniform(0, LONGEST_PAUSE))
 
 
+def audited(auditor: Auditor) -> SimpleNamespace:
+    """Two models that are written together, and a subscription with an effect for each event."""
+
+    class Crate(Document):
+        name = StringField()
+
+    class Label(Document):
+        name = StringField()
+
+    auditor.track(Crate)
+    auditor.track(Label)
+
+    @auditor.subscribe("effects", batch=20)
+    def effects(event: Any, ctx: Any) -> None:
+        last = ctx.collection("last").find_one_and_update(
+            {"_id": 0}, {"$set": {"position": event.position}}, upsert=True
+        )
+        effect = {"_id": event.position, "event": event.id, "after": last and last["position"]}
+        ctx.collection("effects").insert_one(effect)
+
+    return SimpleNamespace(Crate=Crate, Label=Label, auditor=auditor)
+
+
 @contextmanager
 def yard(uri: str, *, work: bool) -> Iterator[SimpleNamespace]:
     """A new database, two models that are written together, and a feed of them."""
     with new_database(uri) as name, own_registry(), own_receivers():
         client = mongoengine.connect(name, host=uri, uuidRepresentation="standard")
 
-        class Crate(Document):
-            name = StringField()
-
-        class Label(Document):
-            name = StringField()
-
-        auditor = Hesitant(work=work)
+        client[name].create_collection("effects")
+        client[name].create_collection("last")
+        world = audited(Hesitant(work=work))
+        world.uri, world.database = uri, name
+        auditor = world.auditor
         models = [
             MongoEngineRestHandler.routes_for("mongoengine", each, audit=auditor)
-            for each in (Crate, Label)
+            for each in (world.Crate, world.Label)
         ]
         auditor.prepare()
         majority = ReadConcern("majority")
-        world = SimpleNamespace(uri=uri, database=name, Crate=Crate, Label=Label, auditor=auditor)
         world.history = client[name].get_collection("bzz_history", read_concern=majority)
         try:
             routes = flatten([models, auditor.routes()])
@@ -186,7 +203,7 @@ class ByObjectId:
 
 
 def check(world: Any, writers: Writers, readers: list[Reader]) -> int:
-    """Positions are 1..n, each reader saw each once and in order, verify is clean; how many."""
+    """Positions are 1..n, who followed had each once, in order; verify is clean; how many."""
     stored = list(world.history.find({}, {"p": 1, "d": 1, "s": 1}, sort=[("p", 1)]))
     expected = [(int(each["p"]), str(each["_id"])) for each in stored]
     assert list(range(1, len(stored) + 1)) == [position for position, _ in expected]
@@ -195,6 +212,10 @@ def check(world: Any, writers: Writers, readers: list[Reader]) -> int:
     assert writers.acknowledged.keys() <= set(documents)
     for reader in readers:
         assert expected == reader.seen
+    world.auditor.subscription("effects").wait_until_caught_up(120)
+    effects = world.history.database["effects"].find(sort=[("_id", 1)])
+    told = [(each["_id"], str(each["event"]), each["after"]) for each in effects]
+    assert [(position, event, position - 1 or None) for position, event in expected] == told
     counts = world.auditor.verify().run()
     assert counts.ok
     assert len(stored) == counts.versions
@@ -214,7 +235,7 @@ def lag(writers: Writers, reader: Reader) -> str:
 
 
 class Worker:
-    """A sequencer as a process of its own."""
+    """A sequencer, and a worker of the subscription, as a process of its own."""
 
     def __init__(self, world: Any) -> None:
         command = [sys.executable, "-m", "tests.faults.positions", world.uri, world.database]
@@ -242,15 +263,16 @@ class Worker:
 
 def main() -> None:
     uri, name = sys.argv[1:]
-    client: Any = pymongo.MongoClient(uri)
-    database = client[name]
-    sequencing = Sequencing(Sequencer(client, SealStore(database)), database)
-    sequencing.start()
+    mongoengine.connect(name, host=uri, uuidRepresentation="standard")
+    world = audited(Auditor(work=False))
+    worker = world.auditor.worker()
+    worker.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     with suppress(KeyboardInterrupt):
         sys.stdin.buffer.read()
-    sequencing.close()
+    worker.close()
+    world.auditor.close()
 
 
 def told(world: Any, writers: Writers, reader: Reader, events: int, seconds: float) -> None:

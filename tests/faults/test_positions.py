@@ -84,17 +84,17 @@ def test_a_reader_by_object_id_loses_events_under_the_same_load(mongod_uri):
 
 
 @pytest.mark.parametrize("seconds", forms(None, SOAK_SECONDS))
-def test_sequencers_that_are_killed_leave_no_gap(mongod_uri, seconds):
+def test_workers_that_are_killed_leave_no_gap_and_do_nothing_twice(mongod_uri, seconds):
     chance, begun = random.Random(7), time.monotonic()
     with yard(mongod_uri, work=False) as world, ExitStack() as stack:
-        workers = [stack.enter_context(Worker(world)) for _ in range(2)]
+        workers = [stack.enter_context(Worker(world)) for _ in range(3)]
         reader, kills = Reader(world), 0
         with Writers(world) as writers:
             threads = following(world, writers, [reader])
             while kills < 4 if seconds is None else time.monotonic() < begun + seconds:
                 some = world.auditor.seals.head().position + chance.randrange(100)
                 wait_until(lambda some=some: world.auditor.seals.head().position > some, 60)
-                victim = chance.randrange(2)
+                victim = chance.randrange(3)
                 workers[victim].kill()
                 workers[victim] = stack.enter_context(Worker(world))
                 kills += 1
@@ -121,7 +121,7 @@ def kill(replica: Any) -> None:
 
 
 @pytest.mark.parametrize("seconds", forms(None, SOAK_SECONDS))
-def test_a_primary_that_goes_takes_no_position_with_it(replica, seconds):
+def test_a_primary_that_goes_takes_no_position_and_no_effect_with_it(replica, seconds):
     chance, begun, faults = random.Random(11), time.monotonic(), 0
     with yard(replica.uri, work=True) as world, Worker(world):
         reader = Reader(world)
