@@ -32,7 +32,7 @@ format: $(TEST_READY) ## put the code in the house's format
 
 coverage: $(TEST_READY) ## all tests, and what they cover
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "not soak"
+	$(BIN)/coverage run -m pytest -n 3 --dist loadfile -m "not soak"
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
