@@ -65,7 +65,7 @@ from bzz.audit.subscribing import (
     declared,
 )
 from bzz.audit.subscription import Status, Subscription
-from bzz.audit.tracking import Tracked, tracked
+from bzz.audit.tracking import Tracked, by_stream, tracked
 from bzz.audit.upcasting import Upcaster
 from bzz.audit.verifying import Counts, Reports, verify_all
 from bzz.audit.watching import Watch
@@ -884,12 +884,9 @@ class Auditor:
 
     def history_under(self, stream: str, document_id: Any) -> History | None:
         """The history of a document by the name of its stream; None where no model has it."""
-        found = None
-        for each in self.tracked_under(stream):
-            # Classes of one collection may share a stream; the one above the others has them all.
-            if found is None or issubclass(found.model, each.model):
-                found = each
-        return None if found is None else History(self, found, document_id)
+        present = self.tracked_under(stream)
+        found = by_stream(present, lambda each: each.stream, lambda each: each.model)
+        return History(self, found[stream], document_id) if found else None
 
     def has_transactions(self) -> bool:
         """Whether the database has them, as all but that of tests do."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bzz.audit.redaction import Redaction
-from bzz.audit.tracking import Tracked
+from bzz.audit.tracking import Tracked, by_stream
 from bzz.errors import BadRequest, BzzError
 from bzz.recording import Model, State, family
 from bzz.source import Source
@@ -90,12 +90,8 @@ def scopes(auditor: Auditor, model: Model | None) -> list[Scope]:
     """
     if model is not None:
         return _of_family(auditor, model)
-    found: dict[str, Scope] = {}
-    for each in auditor.models():
-        for scope in _of_family(auditor, each):
-            present = found.get(scope.stream)
-            if present is None or issubclass(present.model, scope.model):
-                found[scope.stream] = scope
+    every = (scope for each in auditor.models() for scope in _of_family(auditor, each))
+    found = by_stream(every, lambda each: each.stream, lambda each: each.model)
     return [found[name] for name in sorted(found)]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bzz.audit.store import actor_query
-from bzz.audit.tracking import Tracked
+from bzz.audit.tracking import Tracked, by_stream
 from bzz.errors import FieldError, InvalidInput
 
 if TYPE_CHECKING:
@@ -101,14 +101,9 @@ def chosen(
             faults.append(FieldError(f"/{name}", detail))
     if faults:
         raise InvalidInput(faults)
-    by_stream: dict[str, Tracked] = {}
-    for each in tracked:
-        present = by_stream.get(each.stream)
-        # Classes of one collection may share a stream; the one above the others loads them all.
-        if present is None or issubclass(present.model, each.model):
-            by_stream[each.stream] = each
+    topmost = by_stream(tracked, lambda each: each.stream, lambda each: each.model)
     return Selection(
-        tracked=tuple(by_stream.values()),
+        tracked=tuple(topmost.values()),
         actor=actor,
         correlation=correlation,
         since=since,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from mongoengine import Document, EmbeddedDocumentField, ListField
 
@@ -13,6 +13,8 @@ from bzz.audit.upcasting import Upcasts
 from bzz.errors import SetupError
 from bzz.schema import Schema, resource_name, schema_of
 from bzz.values import State
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,21 @@ def tracked(
         schema=schema,
         upcasts=upcasts or Upcasts(),
     )
+
+
+def by_stream(
+    items: Iterable[T], stream: Callable[[T], str], model: Callable[[T], type[Any]]
+) -> dict[str, T]:
+    """For each stream name that some items have, the one whose model is above the others'.
+
+    Classes of one collection may share a stream; the one above the others loads them all.
+    """
+    found: dict[str, T] = {}
+    for each in items:
+        name = stream(each)
+        if name not in found or issubclass(model(found[name]), model(each)):
+            found[name] = each
+    return found
 
 
 def _names(given: Iterable[str]) -> Iterable[str]:

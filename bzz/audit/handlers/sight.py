@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bzz.audit.handlers.base import answered
 from bzz.audit.history import History
 from bzz.audit.store import unpacked
+from bzz.audit.tracking import by_stream
 from bzz.audit.views import show_event
 from bzz.documents import is_open
 from bzz.errors import Gone, NotFound
@@ -31,13 +32,11 @@ class Sight:
         self._handler = handler
         self._auditor = handler.auditor
         self._seen: dict[tuple[str, bytes], bool] = {}
-        self._resources: dict[str, Resource] = {}
-        for each in resources:
-            stream = self._auditor.tracked_as(each.model).stream
-            present = self._resources.get(stream)
-            # Classes of one collection may share a stream; the one above the others has them all.
-            if present is None or issubclass(present.model, each.model):
-                self._resources[stream] = each
+        self._resources = by_stream(
+            resources,
+            lambda each: self._auditor.tracked_as(each.model).stream,
+            lambda each: each.model,
+        )
 
     def show(self, stored: dict[str, Any]) -> dict[str, Any] | None:
         """An event as the API shows it; None when the request may not see its document.
