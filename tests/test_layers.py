@@ -24,7 +24,7 @@ mongoengine_handler
 audit.errors audit.diff audit.redaction audit.events audit.context audit.replay audit.upcasting
 audit.sealing audit.carrying audit.standing audit.undoing audit.blaming audit.comparing
 audit.trail
-audit.background audit.leasing audit.matching
+audit.background audit.leasing audit.listeners audit.matching
 audit.store audit.seals audit.feed audit.watching audit.hub audit.audience
 audit.sequencer audit.sequencing
 audit.tracking audit.snapshots audit.folding audit.recorder audit.planning

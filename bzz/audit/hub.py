@@ -11,7 +11,6 @@ import logging
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +19,7 @@ import pymongo
 from pymongo.errors import InvalidOperation, PyMongoError
 
 from bzz.audit.background import Background
+from bzz.audit.listeners import Listeners
 from bzz.values import EXACT
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Hub:
         self._watch = watch
         self._kept, self._size = kept, size
         self._window: Window | None = None
-        self._listeners: dict[object, Listener] = {}
+        self._listeners = Listeners[News | None]()
         self._lock = threading.Lock()
         self._sign = threading.Event()
         self._let_go: Callable[[], None] | None = None
@@ -140,9 +140,8 @@ class Hub:
         a reader who looks at the head after it misses nothing.  The listener returns soon and
         raises nothing; None tells it that the hub was closed.
         """
-        key = object()
         with self._lock:
-            self._listeners[key] = listener
+            let_go_one = self._listeners.add(listener)
             if self._let_go is None:
                 self._let_go = self._watch.listen(lambda _: self._sign.set())
         self._background.start()
@@ -150,7 +149,7 @@ class Hub:
 
         def let_go() -> None:
             with self._lock:
-                self._listeners.pop(key, None)
+                let_go_one()
                 if not self._listeners and self._let_go is not None:
                     self._let_go()
                     self._let_go = None
@@ -161,7 +160,7 @@ class Hub:
         """End the thread, and tell the listeners so."""
         self._sign.set()
         self._background.close()
-        self._tell(None)
+        self._listeners.tell(None)
 
     # The thread --------------------------------------------------------------------------
 
@@ -217,14 +216,7 @@ class Hub:
 
     def _move(self, window: Window, news: News) -> None:
         self._window = window
-        self._tell(news)
-
-    def _tell(self, news: News | None) -> None:
-        with self._lock:
-            listeners = list(self._listeners.values())
-        for each in listeners:
-            with suppress(Exception):  # one that raises is at fault, and the others are not
-                each(news)
+        self._listeners.tell(news)
 
 
 def _position(kept: Kept) -> int:

@@ -10,12 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import pymongo
 from pymongo.errors import InvalidOperation, PyMongoError
 
 from bzz.audit.background import Background
+from bzz.audit.listeners import Listeners
 from bzz.audit.seals import LogHead, SealStore
 
 LOOK = 1.0
@@ -36,7 +36,7 @@ class Watch:
         self._seals = seals
         self._head: LogHead | None = None
         self._changed = threading.Condition()
-        self._listeners: dict[object, Listener] = {}
+        self._listeners = Listeners[LogHead]()
         self._background = Background("bzz-watch", self._serve)
 
     def wait(self, head: LogHead, seconds: float) -> LogHead:
@@ -56,15 +56,8 @@ class Watch:
 
         Returns the function that lets go.  The listener returns soon and raises nothing.
         """
-        key = object()
-        with self._changed:
-            self._listeners[key] = listener
+        let_go = self._listeners.add(listener)
         self._background.start()
-
-        def let_go() -> None:
-            with self._changed:
-                self._listeners.pop(key, None)
-
         return let_go
 
     @property
@@ -112,8 +105,5 @@ class Watch:
             if head == self._head:
                 return
             self._head = head
-            listeners = list(self._listeners.values())
             self._changed.notify_all()
-        for each in listeners:
-            with suppress(Exception):  # one that raises is at fault, and the others are not
-                each(head)
+        self._listeners.tell(head)
