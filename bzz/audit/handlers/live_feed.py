@@ -14,6 +14,7 @@ from bzz.audit.errors import PositionGone
 from bzz.audit.handlers.base import answered
 from bzz.audit.handlers.sight import Sight
 from bzz.audit.handlers.streaming import CHUNK, checkpoint, frame
+from bzz.audit.handlers.verbs import is_allowed
 from bzz.audit.hub import Kept, News
 from bzz.audit.matching import matcher
 from bzz.audit.seals import LogHead
@@ -176,15 +177,7 @@ async def permitted(
     resources: Iterable[Resource], ask: Callable[[list[Action]], Awaitable[None]]
 ) -> list[Resource]:
     """Those resources whose events may be read.  Raises `HTTPError` 403 when none may."""
-    found = []
-    for each in resources:
-        try:
-            await ask([("feed", each.model, None)])
-        except HTTPError as error:
-            if error.status_code != 403:
-                raise
-        else:
-            found.append(each)
+    found = [each for each in resources if await is_allowed(ask([("feed", each.model, None)]))]
     if not found:
         raise HTTPError(403)
     return found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar
-
-from tornado.web import HTTPError
 
 from bzz.audit.context import checked_reason
 from bzz.audit.errors import ContextError, NotParked, UnknownSubscription
@@ -18,6 +17,7 @@ from bzz.audit.handlers.describing import (
     subscription_with_parked,
 )
 from bzz.audit.handlers.sight import Sight
+from bzz.audit.handlers.verbs import is_allowed
 from bzz.audit.parking import Parked, Waits
 from bzz.audit.subscription import Status, Subscription
 from bzz.codec import plain
@@ -61,13 +61,21 @@ class _Handler(AcrossHandler):
             raise NotFound(f"There is no subscription {name!r}.") from error
 
     async def _may(self, action: str, models: Iterable[Model]) -> bool:
-        try:
-            await self.ask_may([(action, model, None) for model in models])
-        except HTTPError as error:
-            if error.status_code != 403:
-                raise
-            return False
-        return True
+        return await is_allowed(self.ask_may([(action, model, None) for model in models]))
+
+    def _shown_parked(self, parked: Sequence[Parked]) -> list[dict[str, Any] | None]:
+        """Parked events as the API shows them; None for those of unseen documents.  Blocks."""
+        if not parked:
+            return []
+        positions = [each.position for each in parked]
+        bounds = range(min(positions), max(positions) + 1)
+        found = self.auditor.store.numbered(
+            {"p": {"$in": positions}}, bounds, newest_first=False, limit=0
+        )
+        sight = Sight(self, self.auditor.resources)
+        events = {int(stored["p"]): sight.show(stored) for stored in found}
+        shown = ((each, events.get(each.position)) for each in parked)
+        return [None if event is None else show_parked(each, event) for each, event in shown]
 
     async def _shown(self, subscription: Subscription) -> dict[str, Any]:
         """How it stands; what its consumer raised only to who may mend it."""
@@ -159,8 +167,7 @@ class SubscriptionHandler(_Handler):
         self, subscription: Subscription, size: int, after: int, state: Waits
     ) -> tuple[list[dict[str, Any]], str | None]:
         found = subscription.set_aside(state, after=after, limit=size + 1)
-        sight = Sight(self, self.auditor.resources)
-        shown = (show_parked(self, each, sight) for each in found[:size])
+        shown = self._shown_parked(found[:size])
         items = [each for each in shown if each is not None]
         if len(found) <= size:
             return items, None
@@ -216,7 +223,7 @@ class _ParkedHandler(_Handler):
             found = subscription.set_aside(Waits.PARKED, after=position - 1, limit=1)
         if not found or found[0].position != position:
             raise NotFound(str(NotParked(subscription.name, position)))
-        if show_parked(self, found[0], Sight(self, self.auditor.resources)) is None:
+        if self._shown_parked(found) == [None]:
             raise NotFound(str(NotParked(subscription.name, position)))
 
     async def _decide(
@@ -270,34 +277,12 @@ def _skip(subscription: Subscription, position: int, reason: str, actor: Any) ->
 
 def show_status(status: Status) -> dict[str, Any]:
     """How a subscription stands, as the API shows it."""
-    return {
-        "name": status.name,
-        "state": status.state,
-        "position": status.position,
-        "lag": status.lag,
-        "age": status.age,
-        "parked": status.parked,
-        "waiting": status.waiting,
-        "skipped": status.skipped,
-        "delivered": status.delivered,
-        "failed": status.failed,
-        "error": status.error,
-        "error_position": status.error_position,
-        "error_time": None if status.error_time is None else plain(status.error_time),
-        "worker": status.worker,
-    }
+    time = status.error_time
+    return {**asdict(status), "error_time": None if time is None else plain(time)}
 
 
-def show_parked(handler: AcrossHandler, parked: Parked, sight: Sight) -> dict[str, Any] | None:
-    """A parked event, as the API shows it; None when the request may not see its document.
-
-    Blocks.
-    """
-    bounds = range(parked.position, parked.position + 1)
-    found = handler.auditor.store.numbered({}, bounds, newest_first=False, limit=1)
-    event = sight.show(found[0]) if found else None
-    if event is None:
-        return None
+def show_parked(parked: Parked, event: dict[str, Any]) -> dict[str, Any]:
+    """A parked event, as the API shows it, given the event itself as shown."""
     return {
         "position": parked.position,
         "state": parked.state.value,
