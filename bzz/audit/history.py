@@ -80,9 +80,12 @@ class History:
 
     def last_version(self) -> int:
         """The number of the last event; 0 without any."""
-        for event in self.versions(newest_first=True, limit=1):
-            return event.version
-        return 0
+        last = self.last_event()
+        return 0 if last is None else last.version
+
+    def last_event(self) -> Event | None:
+        """The last event; None without any."""
+        return next(self.versions(newest_first=True, limit=1), None)
 
     def state_at(self, moment: int | datetime, *, session: Any = None) -> State:
         """The document as stored after an event: a version, or the last one not after a time.
@@ -215,15 +218,16 @@ class History:
         Raises `StreamGap` when an event before it is missing and `ReplayError` when one was
         altered; a delete tells by itself what it took away.
         """
-        for event in self.versions(newest_first=True, limit=1):
-            if not event.gone:
-                return self._shown(self._state(event.version)[1], event.schema)
-            # It was left as the event before had it, if its schema matters at all.
-            left = event
-            if self._tracked.upcasts and event.version > 1:
-                left = self.event(event.version - 1)
-            return self._shown(before(event), left.schema)
-        return None
+        last = self.last_event()
+        if last is None:
+            return None
+        if not last.gone:
+            return self._shown(self._state(last.version)[1], last.schema)
+        # It was left as the event before had it, if its schema matters at all.
+        left = last
+        if self._tracked.upcasts and last.version > 1:
+            left = self.event(last.version - 1)
+        return self._shown(before(last), left.schema)
 
     def restore(
         self,

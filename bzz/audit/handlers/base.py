@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from bzz.actions import reading
@@ -20,9 +20,11 @@ from bzz.audit.errors import (
     UndoConflict,
     UnknownVersion,
 )
+from bzz.audit.events import Event
 from bzz.audit.handlers.describing import VERSION
 from bzz.audit.handlers.verbs import AuditHandler
 from bzz.audit.history import History
+from bzz.audit.views import show_event
 from bzz.documents import is_open
 from bzz.errors import Conflict, Gone, NotFound, Overtaken
 from bzz.openapi.book import Book, Json
@@ -127,6 +129,16 @@ class HistoryHandler(AuditHandler):
         else:
             key = self.history_key(self.named(target))
         return self.auditor._history(model, key)
+
+    def read_event(self, target: Target, version: int) -> tuple[Event, dict[str, Any]]:
+        """An event of the history that a path names, and how the API shows it.
+
+        Blocks.  Raises `NotFound`.
+        """
+        history = self.history_of(target)
+        with answered():
+            [event] = history.as_of_today([history.event(version)])
+            return event, show_event(event, target.last.schema, history.hidden())
 
     def named(self, target: Target) -> Step:
         """The document by itself, as its own URL names it, once a nested path has led to it.

@@ -81,7 +81,7 @@ class ChangePageHandler(DocumentPageHandler, RestoreHandler):
 
     def _event_if_any(self, target: Target, version: int) -> dict[str, Any] | None:
         try:
-            return self.read_event(target, version)
+            return self.read_event(target, version)[1]
         except NotFound:
             return None
 

@@ -8,7 +8,7 @@ from bzz.audit.blaming import Blame
 from bzz.audit.comparing import Comparison
 from bzz.audit.events import Event
 from bzz.audit.handlers.arguments import Asked
-from bzz.audit.handlers.base import HistoryHandler, answered
+from bzz.audit.handlers.base import HistoryHandler
 from bzz.audit.handlers.blame import BlameHandler
 from bzz.audit.handlers.compare import CompareHandler, shown_side
 from bzz.audit.handlers.events import EventsHandler
@@ -51,16 +51,7 @@ class DocumentPageHandler(PageHandler, HistoryHandler):
         )
 
     def _last_event(self, target: Target) -> Event | None:
-        for event in self.history_of(target).versions(newest_first=True, limit=1):
-            return event
-        return None
-
-    def read_event(self, target: Target, version: int) -> dict[str, Any]:
-        """An event as the API shows it.  Blocks.  Raises `NotFound`."""
-        history = self.history_of(target)
-        with answered():
-            [event] = history.as_of_today([history.event(version)])
-            return show_event(event, target.last.schema, history.hidden())
+        return self.history_of(target).last_event()
 
 
 class HistoryPageHandler(DocumentPageHandler, EventsHandler):
@@ -92,7 +83,7 @@ class VersionPageHandler(DocumentPageHandler, VersionHandler):
             state = await self.read()
         except Gone:
             state = None  # the event is there all the same
-        event = await self.off_loop(self.read_event, target, version)
+        _, event = await self.off_loop(self.read_event, target, version)
         await self.show(pages.version, await self.subject(target), event, state)
 
     def query_arguments(self) -> list[tuple[str, str]]:

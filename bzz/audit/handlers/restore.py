@@ -152,7 +152,31 @@ class Order:
     @classmethod
     def read(cls, values: Any, what: str) -> Order:
         """The order in a body; `what` it is, as messages name it.  Raises `InvalidInput`."""
-        return _order(values, what)
+        if not isinstance(values, dict):
+            raise InvalidInput([FieldError("", f"{what} has an object for its body.")])
+        errors = [
+            FieldError(pointer([name]), f"{what} knows reason, fields and dry_run, not {name!r}.")
+            for name in values
+            if name not in ("reason", "fields", "dry_run")
+        ]
+        reason, fields, dry_run = (values.get(name) for name in ("reason", "fields", "dry_run"))
+        if reason is not None and not isinstance(reason, str):
+            errors.append(FieldError("/reason", "The reason is a text."))
+        if isinstance(fields, str):
+            fields = [fields]
+        if fields is not None and not (
+            isinstance(fields, list) and fields and all(isinstance(each, str) for each in fields)
+        ):
+            errors.append(FieldError("/fields", "The fields are a list of names or JSON Pointers."))
+        if not (dry_run is None or isinstance(dry_run, bool) or dry_run in ("true", "false")):
+            errors.append(FieldError("/dry_run", "dry_run is true or false."))
+        if errors:
+            raise InvalidInput(errors)
+        try:
+            kept = None if reason is None else checked_reason(reason)
+        except ContextError as error:
+            raise InvalidInput([FieldError("/reason", str(error))]) from error
+        return cls(kept, fields, dry_run in (True, "true"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,34 +190,6 @@ class Ordered:
     changes: list[dict[str, Any]]
     seen: int | None
     done: Written
-
-
-def _order(values: Any, what: str) -> Order:
-    if not isinstance(values, dict):
-        raise InvalidInput([FieldError("", f"{what} has an object for its body.")])
-    errors = [
-        FieldError(pointer([name]), f"{what} knows reason, fields and dry_run, not {name!r}.")
-        for name in values
-        if name not in ("reason", "fields", "dry_run")
-    ]
-    reason, fields, dry_run = (values.get(name) for name in ("reason", "fields", "dry_run"))
-    if reason is not None and not isinstance(reason, str):
-        errors.append(FieldError("/reason", "The reason is a text."))
-    if isinstance(fields, str):
-        fields = [fields]
-    if fields is not None and not (
-        isinstance(fields, list) and fields and all(isinstance(each, str) for each in fields)
-    ):
-        errors.append(FieldError("/fields", "The fields are a list of names or JSON Pointers."))
-    if not (dry_run is None or isinstance(dry_run, bool) or dry_run in ("true", "false")):
-        errors.append(FieldError("/dry_run", "dry_run is true or false."))
-    if errors:
-        raise InvalidInput(errors)
-    try:
-        kept = None if reason is None else checked_reason(reason)
-    except ContextError as error:
-        raise InvalidInput([FieldError("/reason", str(error))]) from error
-    return Order(kept, fields, dry_run in (True, "true"))
 
 
 def _version_now(unit: Unit, plan: Plan, model: Any, key: Any) -> int | None:

@@ -9,7 +9,6 @@ from tornado.httputil import format_timestamp
 from bzz.audit.events import Event
 from bzz.audit.handlers.base import CHECKED, FOR_EVER, HistoryHandler, answered
 from bzz.audit.handlers.describing import event as event_shape
-from bzz.audit.views import show_event
 from bzz.errors import BadRequest
 from bzz.openapi import answers
 from bzz.openapi.book import Book, Json
@@ -77,14 +76,11 @@ class VersionHandler(HistoryHandler):
         self.respond(shown)
 
     def _read_version(self, target: Target, version: int, view: str) -> tuple[Event, Any]:
-        schema = target.last.schema
-        history = self.history_of(target)
+        if view == "event":
+            return self.read_event(target, version)
         with answered():
-            if view == "event":
-                [event] = history.as_of_today([history.event(version)])
-                return event, show_event(event, schema, history.hidden())
-            event, state = history.version(version)
-            return event, show_state(schema.model, state)
+            event, state = self.history_of(target).version(version)
+            return event, show_state(target.last.schema.model, state)
 
     def _links(self, version: int) -> list[str]:
         # The latest version is what the document's own URL has, whichever it is by then: an
