@@ -78,7 +78,7 @@ class ActivityPageHandler(AcrossPageHandler, FeedHandler):
             events=[self.with_history(each) for each in events],
             models=sorted(self.resources()),
             filters=arguments,
-            counts=self._counts or _counted(Counter(), _today(asked), is_whole=True),
+            counts=self._counts or Counts(days={}, last=_today(asked), is_whole=True),
             may_undo=await self.may_do(
                 [("restore", each.model, None) for each in self.auditor.resources]
             ),
@@ -109,17 +109,13 @@ class ActivityPageHandler(AcrossPageHandler, FeedHandler):
             if piece.events and utc(piece.events[-1]["t"]).date() < first:
                 break
             if time.monotonic() > until:
-                return _counted(days, last, is_whole=False)
-        return _counted(days, last, is_whole=True)
+                return Counts(days=days, last=last, is_whole=False)
+        return Counts(days=days, last=last, is_whole=True)
 
 
 def _is_key(resource: Resource) -> bool:
     """Whether URLs name the documents of a resource by their primary keys."""
     return resource.schema.stored_of(str(resource.schema.id_field)) == "_id"
-
-
-def _counted(days: Counter[date], last: date, *, is_whole: bool) -> Counts:
-    return Counts(days=days, last=last, is_whole=is_whole)
 
 
 def _today(asked: Asked) -> date:

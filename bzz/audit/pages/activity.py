@@ -66,11 +66,11 @@ class Activity:
 
     def of_request(self, correlation: str) -> str:
         """The path of the events of one request."""
-        return f"{self.path}?{urlencode({'correlation': correlation})}"
+        return _of_request(self.path, correlation)
 
     def undo(self, correlation: str) -> str:
         """The path on which a request is taken back."""
-        return f"{self.path}restore/?{urlencode({'correlation': correlation})}"
+        return _of_request(f"{self.path}restore/", correlation)
 
 
 @dataclass(slots=True)
@@ -138,7 +138,11 @@ class Taken:
 
     def of_request(self, correlation: str) -> str:
         """The path of the events of one request."""
-        return f"{self.path}?{urlencode({'correlation': correlation})}"
+        return _of_request(self.path, correlation)
+
+
+def _of_request(path: str, correlation: str) -> str:
+    return f"{path}?{urlencode({'correlation': correlation})}"
 
 
 def request(taken: Taken) -> bytes:
