@@ -137,6 +137,13 @@ class ReplicaSet:
         """Let the primary make way, for long enough that another is elected."""
         self.primary.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=2)
 
+    def kill_primary(self) -> None:
+        """kill -9 of the primary, which is started again once there is another one."""
+        node = self.primary
+        node.kill()
+        self.primary  # noqa: B018 - waits for another one
+        node.start()
+
     def _is_whole(self) -> bool:
         hellos = [node.command("hello") or {} for node in self.nodes]
         primaries = sum(bool(hello.get("isWritablePrimary")) for hello in hellos)

@@ -113,13 +113,6 @@ def replica():
         yield running
 
 
-def kill(replica: Any) -> None:
-    node = replica.primary
-    node.kill()
-    replica.primary  # noqa: B018 - waits for another one
-    node.start()
-
-
 @pytest.mark.parametrize("seconds", forms(None, SOAK_SECONDS))
 def test_a_primary_that_goes_takes_no_position_and_no_effect_with_it(replica, seconds):
     chance, begun, faults = random.Random(11), time.monotonic(), 0
@@ -128,7 +121,7 @@ def test_a_primary_that_goes_takes_no_position_and_no_effect_with_it(replica, se
         with Writers(world) as writers:
             threads = following(world, writers, [reader])
             wait_until(lambda: len(reader.seen) > 20, 60)
-            causes = [replica.step_down, lambda: kill(replica)]
+            causes = [replica.step_down, replica.kill_primary]
             while faults < 2 if seconds is None else time.monotonic() < begun + seconds:
                 chance.choice(causes)() if seconds else causes[faults]()
                 replica.wait()

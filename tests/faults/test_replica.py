@@ -27,13 +27,6 @@ def replica():
         yield running
 
 
-def kill(replica: ReplicaSet) -> None:
-    node = replica.primary
-    node.kill()
-    replica.primary  # noqa: B018 - waits for another one
-    node.start()
-
-
 def step_down(replica: ReplicaSet) -> None:
     replica.step_down()
 
@@ -60,7 +53,7 @@ def lose_majority(replica: ReplicaSet) -> None:
 
 
 FAULTS: dict[str, Callable[[ReplicaSet], None]] = {
-    "killed": kill,
+    "killed": ReplicaSet.kill_primary,
     "stepped down": step_down,
     "frozen": freeze,
     "without a majority": lose_majority,
