@@ -141,8 +141,9 @@ class Subscription:
     def wait_until_caught_up(self, seconds: float) -> None:
         """Wait until it has dealt with all events that were committed before the call.
 
-        Parked ones are dealt with.  Gives them their positions first.  Raises `TimeoutError`
-        when that takes longer than so many seconds, `SubscriptionStopped`.
+        Parked ones are dealt with.  Gives them their positions first, and waits until a worker
+        has begun the subscription.  Raises `TimeoutError` when that takes longer than so many
+        seconds, `SubscriptionStopped`.
         """
         self._auditor.sequence()
         head = self._auditor.feed.head()
@@ -156,7 +157,9 @@ class Subscription:
             time.sleep(_LOOK)
 
     def _has_passed(self, position: int) -> bool:
-        checkpoint = self._checkpoint()
+        checkpoint = self._books.checkpoints.read(self.name)
+        if checkpoint is None:  # no worker has begun it, and 'latest' is decided when one does
+            return False
         checkpoint.check(self._auditor.feed.head())
         waiting = self._books.parking.listed(self.name, Waits.WAITING, limit=1)
         is_waited_for = bool(waiting) and waiting[0].position <= position

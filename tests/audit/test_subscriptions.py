@@ -461,6 +461,14 @@ def test_waiting_for_what_nobody_does_ends_with_the_time(house):
     assert "has not dealt with position 1 within 0.1 s" in str(error.value)
 
 
+def test_one_that_no_worker_has_begun_is_waited_for_though_nothing_is_behind_it(house):
+    house.auditor.subscribe("index", start="latest")(nothing)
+    house.make(name="Ana")
+    house.auditor.sequence()
+    with pytest.raises(TimeoutError):
+        house.auditor.subscription("index").wait_until_caught_up(0.1)
+
+
 def test_the_threads_end_with_the_worker(house):
     house.auditor.subscribe("index")(nothing)
     house.make(name="Ana")
