@@ -43,7 +43,9 @@ setup(
         "jsonpatch>=1.33,<2",
         "msgspec>=0.19,<1",
         "click>=8.1,<9",
+        "rich>=13.7,<16",
     ],
+    entry_points={"console_scripts": ["bzz = bzz.cli.main:bzz"]},
     extras_require={
         "embedded": MONGOD,
         "test": [

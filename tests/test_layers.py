@@ -42,7 +42,7 @@ audit.handlers.document_pages audit.handlers.change_pages
 audit.handlers.across audit.handlers.sight audit.handlers.live_feed audit.handlers.feed
 audit.handlers.replay audit.handlers.restore_set audit.handlers.activity_pages
 audit.handlers.subscriptions audit.handlers.routing audit.auditor
-cli.application cli.worker cli.main __main__
+cli.output cli.application cli.history cli.worker cli.main __main__
 """.split()  # noqa: SIM905 - read in lines
 
 CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {
@@ -65,6 +65,7 @@ HOMES = {
     "jsonpatch": {"patching"},
     "msgspec": {"jsontext"},
     "click": {"cli"},
+    "rich": {"cli"},
     "mongomock": set(),
 }
 """Packages of one purpose, and the only modules that name them."""

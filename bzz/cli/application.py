@@ -1,15 +1,26 @@
-"""Finds the object of an application that a command is about, by its name."""
+"""Finds what a command is about: the auditor of an application, a model, a document.
+
+An application is named as `module:attribute`, by `--app` at the command, or in front of it, or by
+the environment variable `BZZ_APP`.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bzz.audit import Auditor
+from bzz.audit import Auditor, History
+from bzz.schema import schema_of
+from bzz.work import document_key
+
+APP = "BZZ_APP"
+
+Command = Callable[..., Any]
 
 
 def auditor_named(ctx: click.Context, param: click.Parameter, value: str) -> Auditor:
@@ -17,10 +28,7 @@ def auditor_named(ctx: click.Context, param: click.Parameter, value: str) -> Aud
 
     As click calls it.  Raises `click.BadParameter` where there is none.
     """
-    module_name, colon, path = value.partition(":")
-    if not (module_name and colon and path):
-        raise click.BadParameter(f"{value!r} is not of the form module:attribute (app:auditor).")
-    found = _attribute(_module(module_name), path)
+    found = object_named(value)
     if not isinstance(found, Auditor) and callable(found):
         found = found()
     if not isinstance(found, Auditor):
@@ -28,6 +36,68 @@ def auditor_named(ctx: click.Context, param: click.Parameter, value: str) -> Aud
             f"{value!r} is no Auditor, and no function that returns one: {found!r}."
         )
     return found
+
+
+def object_named(value: str) -> Any:
+    """The object that `module:attribute` names.  Raises `click.BadParameter`."""
+    module_name, colon, path = value.partition(":")
+    if not (module_name and colon and path):
+        raise click.BadParameter(f"{value!r} is not of the form module:attribute (app:auditor).")
+    return _attribute(_module(module_name), path)
+
+
+def audited(command: Command) -> Command:
+    """A decorator: the command has the option `--app` and gets its auditor as `auditor`."""
+    return click.option(
+        "--app",
+        "auditor",
+        metavar="MODULE:AUDITOR",
+        callback=_auditor_of,
+        help=f"The application's auditor, or a function that returns it. Or set {APP}.",
+    )(command)
+
+
+def _auditor_of(ctx: click.Context, param: click.Parameter, value: str | None) -> Auditor:
+    # Not click's envvar: the option in front of the command stands between the two.
+    name = value or ctx.find_root().params.get("app")
+    if not name:
+        raise click.UsageError(
+            f"Which application? Say --app module:auditor, or set {APP}=module:auditor."
+        )
+    return auditor_named(ctx, param, name)
+
+
+def model_named(auditor: Auditor, name: str) -> Any:
+    """The tracked class that a name means: that of its routes ('order') or of the class.
+
+    Raises `click.BadParameter` that says which there are.
+    """
+    names = {auditor.tracked_as(each).name: each for each in auditor.models()}
+    for model in names.values():
+        if name == model.__name__:
+            return model
+    if name not in names:
+        known = ", ".join(sorted(names)) or "none: import where they are tracked"
+        raise click.BadParameter(f"No model {name!r} is audited here; there are {known}.")
+    return names[name]
+
+
+def document_named(auditor: Auditor, model: str, text: str) -> History:
+    """The history of the document that the API has under `/<model>/<text>/`.
+
+    Raises `click.BadParameter` for what can be no id of the model, and for an id that no document
+    has or had.
+    """
+    found = model_named(auditor, model)
+    auditor.prepare()
+    schema = schema_of(found)
+    try:
+        pk = document_key(schema, schema.parse_id(text))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} can be no id of {model!r}: {error}") from error
+    if pk is None:
+        raise click.BadParameter(f"There is no {model} {text!r}, and none is known to have been.")
+    return auditor.history(found, schema.fields[str(schema.pk)].to_python(pk))
 
 
 def _module(name: str) -> Any:

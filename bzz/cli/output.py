@@ -1,0 +1,141 @@
+"""What a command says: a table on a terminal, lines of text elsewhere, or JSON.
+
+Answers go to the standard output; progress and remarks to the standard error.  Without a terminal
+a row is a line, its cells separated by tabs; with `--json` each item is one line of JSON, so that
+long lists stream (https://jsonlines.org).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from bzz.jsontext import dumps
+
+FOUND_WRONG = 3
+"""The exit code of commands that look for something wrong, and found it."""
+
+Cells = Callable[[Any], Sequence[object]]
+Advance = Callable[[int], None]
+
+
+def reported(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator: the command has the option `--json` and gets an `Output` as `out`."""
+    return click.option(
+        "--json",
+        "out",
+        is_flag=True,
+        help="Print JSON, each item on a line of its own.",
+        callback=lambda ctx, param, value: Output(as_json=value),
+    )(command)
+
+
+def confirmed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator: the command has the option `--yes`, and `yes` is handed to `confirm`."""
+    return click.option(
+        "--yes", "-y", is_flag=True, help="Do it without asking; needed without a terminal."
+    )(command)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless `yes`.  Raises `click.Abort` for a no, `click.UsageError` without a terminal."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("There is nobody to ask: look at it with --dry-run, or say --yes.")
+    click.confirm(question, abort=True, err=True)
+
+
+def safe(value: object) -> str:
+    """A value as text that a terminal shows, and does not obey: control signs are escaped.
+
+    None is the empty text.
+    """
+    text = "" if value is None else str(value)
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+class Output:
+    """The answer of one command."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether people look at it as it comes: then tables, and colours."""
+        return not self.as_json and sys.stdout.isatty()
+
+    def rows(self, titles: Sequence[str], items: Iterable[Any], cells: Cells) -> int:
+        """Items that are JSON values, as rows whose cells a function gives; how many there were.
+
+        A cell is anything; on a terminal a `rich.text.Text` keeps its style.
+        """
+        if self.is_terminal:
+            return self._table(titles, items, cells)
+        count = 0
+        for item in items:
+            count += 1
+            if self.as_json:
+                click.echo(dumps(item))
+            else:
+                click.echo("\t".join(safe(each) for each in cells(item)))
+        return count
+
+    def item(self, item: Any, lines: Iterable[object]) -> None:
+        """One item that is a JSON value, or what people read of it, line by line."""
+        if self.as_json:
+            click.echo(dumps(item))
+            return
+        console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+        for each in lines:
+            line = _text(each)
+            if self.is_terminal:
+                console.print(line)
+            else:
+                click.echo(line.plain)
+
+    def remark(self, text: str) -> None:
+        """Something for people that is not the answer."""
+        click.echo(safe(text), err=True)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None = None) -> Iterator[Advance]:
+        """A bar on the standard error, if that is a terminal.  The function says how far it is."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        console = Console(stderr=True)
+        with Progress(
+            *columns,
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        ) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda done: bar.update(task, completed=done)
+
+    def _table(self, titles: Sequence[str], items: Iterable[Any], cells: Cells) -> int:
+        table = Table(*titles, header_style="bold", box=None, pad_edge=False)
+        for each in items:
+            table.add_row(*(_text(cell) for cell in cells(each)))
+        if table.row_count:
+            Console(highlight=False, markup=False, emoji=False).print(table)
+        return table.row_count
+
+
+def _text(value: object) -> Text:
+    if isinstance(value, Text):
+        return Text(safe(value.plain), style=value.style)
+    return Text(safe(value))
