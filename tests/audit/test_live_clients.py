@@ -112,8 +112,8 @@ def cut(house, server):
     """End all streams of a server, as a proxy or a network would."""
 
     def leave():
-        for seats in house.auditor.audience._seats.values():
-            for seat in tuple(seats):
+        for row in house.auditor.audience._rows.values():
+            for seat in tuple(row.seats):
                 seat.leave()
 
     server.loop.call_soon_threadsafe(leave)
