@@ -11,7 +11,9 @@ from typing import Any
 
 import pymongo
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
+from pymongo.errors import InvalidOperation, PyMongoError
+
+_ANSWER = 5.0
 
 
 class Sessions:
@@ -54,6 +56,18 @@ def kill(client: Any, session_id: Any) -> None:
     """Let the server end the transaction of a session, so that its locks are free at once."""
     with suppress(PyMongoError), pymongo.timeout(1):
         client.admin.command("killSessions", [session_id])
+
+
+def is_closed(client: Any) -> bool:
+    """Whether a client was closed, for good: asked where something was an `InvalidOperation`."""
+    try:
+        with pymongo.timeout(_ANSWER):
+            client.admin.command("ping")
+    except InvalidOperation:
+        return True
+    except PyMongoError:
+        pass
+    return False
 
 
 def _lost_its_connection(session: ClientSession) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bzz.audit.errors import PositionGone
 from bzz.audit.seals import LogHead
+from bzz.sessions import is_closed
 
 if TYPE_CHECKING:
     from bzz.audit.seals import SealStore
@@ -43,6 +44,10 @@ class Feed:
     def head(self) -> LogHead:
         """How far events have positions."""
         return LogHead(0, "") if self._seals is None else self._seals.head()
+
+    def has_ended(self) -> bool:
+        """Whether nothing can be read any more, since the client was closed."""
+        return self._seals is not None and is_closed(self._seals.database.client)
 
     def head_after(self, position: int, epoch: str | None) -> LogHead:
         """The head, for who comes back with a position and its epoch (None: unknown).

@@ -174,10 +174,11 @@ class Hub:
                 continue
             try:
                 self._read(closed)
-            except InvalidOperation:
-                return  # the client was closed
-            except PyMongoError as error:
-                _log.debug("New events are read again: %s", error)
+            except Exception as error:  # whatever it is, the next reading may do better
+                if isinstance(error, InvalidOperation) and self._feed.has_ended():
+                    return
+                level = logging.DEBUG if isinstance(error, PyMongoError) else logging.WARNING
+                _log.log(level, "New events are read again: %r", error)
                 closed.wait(_AGAIN)
                 self._sign.set()
 

@@ -158,9 +158,9 @@ class Runner:
                 pause = _PAUSES[0]
             except Interrupted:
                 return
-            except InvalidOperation:
-                return  # the client was closed
             except Exception as error:  # whatever it is, it may be better later
+                if isinstance(error, InvalidOperation) and self._auditor.feed.has_ended():
+                    return
                 self._tell(error)
                 closed.wait(pause)
                 pause = min(2 * pause, _PAUSES[1])

@@ -19,6 +19,7 @@ from bzz.audit.background import Background
 from bzz.audit.leasing import LEASE, Lease
 from bzz.audit.seals import POSITIONS
 from bzz.audit.sequencer import Sequencer
+from bzz.sessions import is_closed
 from bzz.transactions import Deadline, is_transient, said
 
 SPACING = 0.03
@@ -87,7 +88,7 @@ class Sequencing:
             self._troubled = False
             return True
         except Exception as error:  # whatever it is, the next round may do better
-            if isinstance(error, InvalidOperation) and self._has_no_client():
+            if isinstance(error, InvalidOperation) and is_closed(self._sequencer.client):
                 closed.set()
             elif not is_transient(error):  # which means that another was at work
                 self._tell(error)
@@ -111,17 +112,6 @@ class Sequencing:
     def _is_waited_for(self) -> bool:
         with pymongo.timeout(LEASE):
             return self._sequencer.is_waited_for()
-
-    def _has_no_client(self) -> bool:
-        """Whether the client was closed, for good."""
-        try:
-            with pymongo.timeout(LEASE):
-                self._sequencer.client.admin.command("ping")
-        except InvalidOperation:
-            return True
-        except PyMongoError:
-            pass
-        return False
 
     def _tell(self, error: Exception) -> None:
         # Once, until it works again: it may take an hour until somebody has mended it.

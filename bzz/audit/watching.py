@@ -17,6 +17,7 @@ from pymongo.errors import InvalidOperation, PyMongoError
 from bzz.audit.background import Background
 from bzz.audit.listeners import Listeners
 from bzz.audit.seals import LogHead, SealStore
+from bzz.sessions import is_closed
 
 LOOK = 1.0
 """Seconds after which the head is looked at without a sign."""
@@ -77,10 +78,11 @@ class Watch:
         while not closed.is_set():
             try:
                 self._follow(closed)
-            except InvalidOperation:
-                return  # the client was closed
-            except PyMongoError as error:
-                _log.debug("Positions are looked for again: %s", error)
+            except Exception as error:  # whatever it is, the next look may do better
+                if isinstance(error, InvalidOperation) and is_closed(self._seals.database.client):
+                    return
+                level = logging.DEBUG if isinstance(error, PyMongoError) else logging.WARNING
+                _log.log(level, "Positions are looked for again: %r", error)
                 closed.wait(LOOK)
 
     def _follow(self, closed: threading.Event) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo.errors import InvalidOperation
 
+from bzz.audit.feed import Feed
 from bzz.audit.hub import Hub, Kept, News, Window
 from bzz.audit.seals import LogHead
 from tests.support import wait_until
@@ -116,3 +118,23 @@ def test_the_end_is_told(hub):
 
     assert None is told[-1]
     assert hub.is_closed
+
+
+@pytest.mark.parametrize("error", [InvalidOperation("of a cursor"), RuntimeError("whatever")])
+def test_it_reads_on_after_an_error_that_is_not_the_end_of_its_client(
+    house, hub, error, monkeypatch
+):
+    told, fails, usual = [], [error], Feed.pieces
+
+    def pieces(*arguments):
+        if fails:
+            raise fails.pop()
+        return usual(*arguments)
+
+    monkeypatch.setattr(Feed, "pieces", pieces)
+    hub.listen(told.append)
+    wait_until(lambda: told)
+    make(house, 1)
+    wait_until(lambda: told[-1].head.position == 1)
+
+    assert [] == fails

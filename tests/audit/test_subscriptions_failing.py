@@ -8,8 +8,10 @@ import threading
 
 import pytest
 from mongoengine import get_db
+from pymongo.errors import InvalidOperation
 
 from bzz.audit import parking
+from bzz.audit.delivering import Delivery
 from bzz.audit.errors import (
     ConsumerFailed,
     ContextError,
@@ -685,3 +687,21 @@ def test_the_name_of_a_target_is_checked(house):
         house.auditor.subscription("index").replay("v 2")
 
     assert "not 'v 2'" in str(error.value)
+
+
+def test_an_invalid_operation_that_is_not_the_end_of_the_client_stops_nothing(house, monkeypatch):
+    consumer = Sickness(house)
+    house.make(name="Ana")
+    fails, usual = [InvalidOperation("of a session")], Delivery.step
+
+    def step(delivery):
+        if fails:
+            raise fails.pop()
+        return usual(delivery)
+
+    monkeypatch.setattr(Delivery, "step", step)
+    with working(house):
+        caught_up(house)
+
+    house.running.logged.clear()
+    assert [1] == consumer.done

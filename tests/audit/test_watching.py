@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from pymongo.errors import OperationFailure
+from pymongo.errors import InvalidOperation, OperationFailure
 
 from bzz.audit.watching import Watch
 from tests.support import wait_until
@@ -98,3 +98,23 @@ def test_closing_lets_go_who_waits(house, watch):
     waiting.join(30)
 
     assert [before] == found
+
+
+@pytest.mark.parametrize("error", [InvalidOperation("of a cursor"), RuntimeError("whatever")])
+def test_it_looks_on_after_an_error_that_is_not_the_end_of_its_client(
+    house, watch, error, monkeypatch
+):
+    fails, usual = [error], house.auditor.seals.head
+
+    def head():
+        if fails:
+            raise fails.pop()
+        return usual()
+
+    monkeypatch.setattr(house.auditor.seals, "head", head)
+    heard = []
+    watch.listen(heard.append)
+    advance(house)
+    wait_until(lambda: heard and heard[-1].position == 1)
+
+    assert [] == fails
