@@ -21,7 +21,15 @@ LONGEST_TEXT = 500
 
 
 class Moment(StrEnum):
-    """When a receiver runs."""
+    """When a receiver runs.
+
+    Attributes
+    ----------
+    BEFORE: before anything is read or written.
+    READ: after something was read.
+    COMMITTED: after the commit of a write.
+    ATOMIC: inside the transaction of a write.
+    """
 
     BEFORE = "before the request"
     READ = "after the read"

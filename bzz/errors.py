@@ -27,6 +27,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+__all__ = [
+    "BadRequest",
+    "BzzError",
+    "Conflict",
+    "FieldError",
+    "Gone",
+    "InvalidInput",
+    "NotFound",
+    "Overtaken",
+    "PatchConflict",
+    "PreconditionFailed",
+    "PreconditionRequired",
+    "Refused",
+    "SetupError",
+    "SlowReceiver",
+    "Superseded",
+    "TooLarge",
+    "Unavailable",
+    "Undecided",
+    "Unreadable",
+    "Unrecorded",
+    "UnsupportedMedia",
+]
+
 
 class BzzError(Exception):
     """The root of all errors of bzz.  `str(error)` is one sentence for people."""
@@ -36,8 +60,10 @@ class BzzError(Exception):
 class FieldError:
     """One fault in the content of a body.
 
-    `pointer` is an RFC 6901 JSON Pointer into the body ("" is the whole body),
-    `detail` a sentence.
+    Attributes
+    ----------
+    pointer: a JSON Pointer (RFC 6901) into the body; "" is the whole body.
+    detail: one sentence.
     """
 
     pointer: str
@@ -88,7 +114,10 @@ class Conflict(BzzError):
 
 
 class PatchConflict(Conflict):
-    """An operation of a JSON Patch does not apply; `index` is its place in the patch, from 0."""
+    """An operation of a JSON Patch does not apply.
+
+    `index` is its place in the patch, from 0; `path` the JSON Pointer that it names.
+    """
 
     def __init__(self, message: str, *, index: int, path: str) -> None:
         super().__init__(message)
@@ -121,7 +150,7 @@ class Superseded(Conflict):
 
 
 class PreconditionFailed(BzzError):
-    """The version that the caller named is not the current one."""
+    """The version that the caller named is not `current`, which is None where nobody knows it."""
 
     def __init__(self, message: str, *, current: int | None = None) -> None:
         super().__init__(message)

@@ -78,6 +78,8 @@ from bzz.work import (
     written,
 )
 
+__all__ = ["MongoEngineRestHandler"]
+
 T = TypeVar("T")
 
 _log = logging.getLogger("bzz")

@@ -40,6 +40,8 @@ Names = Callable[[Sequence[str]], Sequence[Any]]
 class Problem:
     """What an error answer says.
 
+    Attributes
+    ----------
     status: the HTTP status.
     slug: the short name of the kind of problem, the end of its `type`.
     title: the kind of problem in words, the same for all problems of the type.

@@ -40,7 +40,8 @@ class Live:
     heartbeat: seconds of silence after which a stream says that it lives.
     patience: seconds within which a client has to take what was sent; else it is dropped.
     retry: seconds after which a browser comes back when its stream has ended.
-    kept: events that are kept in memory for all streams, `kept_bytes` bytes of them at most.
+    kept: how many events are kept in memory for all streams.
+    kept_bytes: how many bytes they have at most.
 
     Raises `ValueError` for what is not above 0.
     """

@@ -154,6 +154,7 @@ class Auditor:
         """Record every write of `model` from now on, or set its options.
 
         Args:
+            model: a MongoEngine Document class.
             stream: the name of its streams, by default its collection's; give one so that
                 history survives a rename.
             exclude: fields (dotted into embedded ones) whose values are never stored, nor that

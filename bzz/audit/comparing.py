@@ -27,8 +27,11 @@ _SHARED = 30
 class Side:
     """One of two states.
 
-    `version` 0 is the time before the first event: no event, and no state.  After a delete
-    there is an event and no state.
+    Attributes
+    ----------
+    version: the event that left it; 0 is the time before the first one.
+    event: that event; None for version 0.
+    state: the document as stored; None for version 0, and after a delete.
     """
 
     version: int
@@ -38,7 +41,13 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What leads from one state of a document to another, whichever is the later one."""
+    """What leads from one state of a document to another, whichever is the later one.
+
+    Attributes
+    ----------
+    from_: where it begins.
+    to: where it ends.
+    """
 
     from_: Side
     to: Side

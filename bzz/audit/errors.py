@@ -34,6 +34,33 @@ from typing import Any
 
 from bzz.values import ABSENT
 
+__all__ = [
+    "AudienceFull",
+    "AuditError",
+    "BulkFailed",
+    "CannotUndo",
+    "CheckpointMoved",
+    "ConsumerFailed",
+    "ConsumerLate",
+    "ContextError",
+    "DocumentDeleted",
+    "EventAltered",
+    "EventNotStored",
+    "HistoryTooShort",
+    "NotParked",
+    "NotReplayable",
+    "PositionGone",
+    "ReplayError",
+    "StreamGap",
+    "SubscriptionStopped",
+    "TargetNotEmpty",
+    "UndoConflict",
+    "UnknownSubscription",
+    "UnknownVersion",
+    "UpcastError",
+    "VersionTaken",
+]
+
 
 class AuditError(Exception):
     """The root of all errors of the audit.  `str(error)` is one sentence for people."""
@@ -63,10 +90,10 @@ class ReplayError(AuditError):
 
 
 class EventAltered(ReplayError):
-    """Event `version` of a stream does not follow from the one before it, or is not what it was.
+    """Event `version` of `document` in `stream` does not follow from the one before it.
 
-    Its changes do not start from the state before it, or the state after it does not have the
-    digest that the event had.
+    Or it is not what it was: its changes do not start from the state before it, or the state
+    after it does not have the digest that the event had.
     """
 
     def __init__(self, stream: str, document: Any, *, version: int) -> None:
@@ -102,7 +129,10 @@ class EventNotStored(AuditError):
 
 
 class UnknownVersion(AuditError):
-    """A stream does not reach `version`; its last one is `last_version`, 0 if it has none."""
+    """The events of `document` in `stream` do not reach `version`.
+
+    The last one is `last_version`, 0 if there is none.
+    """
 
     def __init__(self, stream: str, document: Any, *, version: int, last_version: int) -> None:
         self.stream = stream
@@ -114,7 +144,7 @@ class UnknownVersion(AuditError):
 
 
 class DocumentDeleted(AuditError):
-    """There is no state after `version`, which deleted the document."""
+    """There is no state after `version`, which deleted the `document` of `stream`."""
 
     def __init__(self, stream: str, document: Any, *, version: int) -> None:
         self.stream = stream
@@ -129,7 +159,8 @@ class DocumentDeleted(AuditError):
 class CannotUndo(AuditError):
     """Event `version` has no undo, at all or as things are now; the message says why.
 
-    `later` is the version that is in the way, None when it is none.
+    It is of `document` in `stream`; `later` is the version that is in the way, None when it is
+    none.
     """
 
     def __init__(
@@ -143,7 +174,7 @@ class CannotUndo(AuditError):
 
 
 class UndoConflict(AuditError):
-    """What event `version` changed has been changed again since.
+    """What event `version` of `document` in `stream` changed has been changed again since.
 
     `conflicts` holds, for each such path (a JSON Pointer of today's field names, as the event
     shows it), the later version; None where the document was written round bzz.
@@ -178,7 +209,7 @@ def _by(version: int | None) -> str:
 
 
 class HistoryTooShort(AuditError):
-    """The document is older than its history, which begins at `since`."""
+    """The `document` of `stream` is older than its history, which begins at `since` (UTC)."""
 
     def __init__(self, stream: str, document: Any, *, since: datetime) -> None:
         self.stream = stream
@@ -203,7 +234,7 @@ class UpcastError(AuditError):
 
 
 class StreamGap(AuditError):
-    """After event `version` the next one should follow and does not, though later ones are there.
+    """Event `missing` of `document` in `stream` is not there, though later ones are.
 
     Raised where a state cannot be told without the missing event.
     """
@@ -260,7 +291,7 @@ class UnknownSubscription(AuditError):
 
 
 class SubscriptionStopped(AuditError):
-    """What a subscription remembers does not fit the positions that there are.
+    """What subscription `name` remembers does not fit the positions that there are.
 
     `position` is its checkpoint, `last` the last position, `other_epoch` that the database was
     restored from a backup since.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -16,7 +15,18 @@ State = dict[str, Any]
 
 
 class Operation(StrEnum):
-    """What an event says was done to its document."""
+    """What an event says was done to its document.
+
+    Attributes
+    ----------
+    CREATED: it was created.
+    UPDATED: it was changed.
+    DELETED: it was deleted.
+    RESTORED: a restore or an undo wrote it.
+    EXTERNAL: it was found to have been written round bzz.
+    BASELINE: it was found without a history.
+    ERASED: values were taken out of its history.
+    """
 
     CREATED = "created"
     UPDATED = "updated"
@@ -29,7 +39,13 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who: a kind ('user', 'system', 'anonymous', or the application's own) and an id, or None."""
+    """Who writes.
+
+    Attributes
+    ----------
+    kind: 'user', 'system', 'anonymous', or one of the application's own.
+    id: who of that kind; None where it has no ids.
+    """
 
     kind: str
     id: str | None = None
@@ -41,7 +57,14 @@ ANONYMOUS = Actor("anonymous")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The facts of the HTTP request that led to a write."""
+    """The facts of the HTTP request that led to a write.
+
+    Attributes
+    ----------
+    method: 'POST', 'PUT' …
+    path: percent-encoded, without the query.
+    address: the client's, as Tornado knows it; None where it does not.
+    """
 
     method: str
     path: str
@@ -50,7 +73,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who writes, why, and in the course of what."""
+    """Who writes, why, and in the course of what.
+
+    Attributes
+    ----------
+    actor: who.
+    reason: why; None where nobody said it.
+    correlation: what ties the writes of one request, or of several, together.
+    request: the request that led to it; None in code.
+    """
 
     actor: Actor = SYSTEM
     reason: str | None = None
@@ -88,6 +119,7 @@ class Event:
     actor, reason, correlation, request: who, why, in the course of what.
     gone: there is no document after this event.
     digest: of the state after it, salted with `salt`.
+    salt: random bytes of its own, without which its digest tells nothing.
     restored_from, undo_of: the version that a restore or an undo went back to.
     schema: the version of the model's schema at the time, from 1.
     position: its number among all events; None until it has been given one.
@@ -115,4 +147,3 @@ class Event:
     schema: int = 1
     position: int | None = None
     first: ObjectId | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)

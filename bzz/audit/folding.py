@@ -25,9 +25,14 @@ _AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An event, and the states before and after it; None where there is no document.
+    """An event, and the states around it.
 
-    `schema` is the version of the model's schema that the state before it has.
+    Attributes
+    ----------
+    event: the event.
+    before: the state before it; None where there was no document.
+    after: the state after it; None where there is no document.
+    schema: the version of the model's schema that the state before it has.
     """
 
     event: Event

@@ -40,6 +40,10 @@ class History:
     """The history of one document.  `auditor.history(User, pk)` gives it.
 
     Outlives the document.  Reads what a majority of the database holds.
+
+    Attributes
+    ----------
+    document_id: the id of the document, as stored.
     """
 
     def __init__(self, auditor: Auditor, tracked: Tracked, document_id: Any) -> None:

@@ -36,7 +36,14 @@ StreamKey = tuple[str, bytes]
 
 
 class Waits(StrEnum):
-    """What an event that was set aside waits for."""
+    """What an event that was set aside waits for.
+
+    Attributes
+    ----------
+    WAITING: for its next try.
+    PARKED: for somebody who has it tried again, or skips it.
+    SKIPPED: for nothing any more: somebody has left it out.
+    """
 
     WAITING = "waiting"
     PARKED = "parked"

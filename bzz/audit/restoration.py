@@ -40,6 +40,8 @@ Progress = Callable[["Report"], None]
 class Move(NamedTuple):
     """One write that is to be made of a document.
 
+    Attributes
+    ----------
     kind: 'restore' the state of `version`, 'undo' event `version`, or 'delete' the document.
     version: 0 for a delete.
     covers: the chosen versions that it takes back; none where the set goes back to a time.
@@ -53,7 +55,15 @@ class Move(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """What could not be done with a document, and why; `move` is None where nothing was planned."""
+    """What could not be done with a document, and why.
+
+    Attributes
+    ----------
+    model: the class of the document.
+    document: its id, as stored.
+    move: what was to be done; None where nothing was planned.
+    error: why it was not done.
+    """
 
     model: type[Any]
     document: Any
@@ -62,7 +72,16 @@ class Failure(NamedTuple):
 
 
 class Foreseen(NamedTuple):
-    """What a move would change (stored names, hidden values aside), or why it cannot be made."""
+    """What a move would change, or why it cannot be made.
+
+    Attributes
+    ----------
+    model: the class of the document.
+    document: its id, as stored.
+    move: what would be done; None where nothing can be planned.
+    changes: what it would change; stored names, hidden values aside.
+    error: why it cannot be done; None where it can.
+    """
 
     model: type[Any]
     document: Any

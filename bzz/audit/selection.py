@@ -29,7 +29,13 @@ class Chosen(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A place in the order of documents: by stream, then by id as MongoDB sorts them."""
+    """A place in the order of documents: by stream, then by id as MongoDB sorts them.
+
+    Attributes
+    ----------
+    stream: the name of the stream.
+    document: the id of the document, as stored.
+    """
 
     stream: str
     document: Any

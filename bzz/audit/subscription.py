@@ -75,14 +75,25 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay has done: the last position, and how many events the consumer got in all."""
+    """What a replay has done.
+
+    Attributes
+    ----------
+    position: the last position that it dealt with.
+    delivered: how many events the consumer got in all.
+    """
 
     position: int
     delivered: int
 
 
 class Subscription:
-    """One subscription, to be looked after.  `auditor.subscription(name)` gives it."""
+    """One subscription, to be looked after.  `auditor.subscription(name)` gives it.
+
+    Attributes
+    ----------
+    name: of the subscription.
+    """
 
     def __init__(self, auditor: Auditor, declaration: Declaration) -> None:
         self._auditor = auditor

@@ -18,7 +18,21 @@ from bzz.audit.replay import after
 
 
 class ProblemKind(StrEnum):
-    """What is wrong with a history, besides a document that is stored otherwise."""
+    """What is wrong with a history, besides a document that is stored otherwise.
+
+    Attributes
+    ----------
+    GAP: events are missing.
+    ALTERED: an event is not as it was stored.
+    UNTOLD: the stored document is not the last state, and which differences there are nobody
+        can tell from a broken stream.
+    CLASH: a rebuild met a value that another document has and that is to be unique.
+    NO_BASELINE: the document has no history yet, which is not wrong.
+    UNSEALED: an event has a position that nothing was given.
+    MISPLACED: positions do not follow versions.
+    REMOVED: a position has no event.
+    CHAIN: the seals themselves are not as they were stored.
+    """
 
     GAP = "gap"
     ALTERED = "altered"
@@ -37,13 +51,7 @@ class Problem:
 
     Attributes
     ----------
-    kind: 'gap' (events are missing), 'altered' (an event is not as it was stored), 'untold' (the
-        stored document is not the last state, and which differences there are nobody can tell
-        from a broken stream), 'clash' (a rebuild met a value that another document has and
-        that is to be unique), 'baseline missing' (the document has no history yet: not wrong),
-        'unsealed' (an event has a position that nothing was given), 'misplaced' (positions do
-        not follow versions), 'removed' (a position has no event), 'chain' (the seals themselves
-        are not as they were stored).
+    kind: what is wrong.
     version: the first event that it is about; None when it is about none.
     detail: one sentence for people.
     """

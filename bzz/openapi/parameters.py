@@ -77,7 +77,7 @@ def paging(book: Book) -> list[Json]:
 def fields(schema: Schema) -> Json:
     """Which members the items show."""
     names = [] if is_free(schema.model) else [".".join(path) for path in _paths(schema)]
-    items = {"enum": ["id", *names]} if names and not _is_open(schema) else _TEXT
+    items = {"enum": [*dict.fromkeys(["id", *names])]} if names and not _is_open(schema) else _TEXT
     return listed("fields", _several(items), "The members that the items show.")
 
 

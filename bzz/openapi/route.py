@@ -18,6 +18,8 @@ from bzz.openapi.book import Book, Json
 from bzz.problems import PROBLEM_JSON, problem_for
 from bzz.routes import Route, flatten
 
+__all__ = ["Description", "openapi_route"]
+
 _NOTE = (
     "A path is served with and without the slash at its end. HEAD answers as GET does, and "
     "OPTIONS names the methods of a path; a method that a path does not have is 405. "

@@ -324,6 +324,13 @@ def test_several_values_stand_between_commas(plain):
     assert ("form", False, "array") == (found["style"], found["explode"], found["schema"]["type"])
 
 
+def test_the_members_that_may_be_asked_for_are_named_once_each(plain):
+    names = parameters(plain, "/dog/", "get")["fields"]["schema"]["items"]["enum"]
+
+    assert "id" in names
+    assert len(names) == len(set(names))
+
+
 def test_an_embedded_list_is_neither_filtered_nor_sorted(plain):
     assert {"limit", "cursor", "page", "per_page", "fields"} == set(
         parameters(plain, "/person/{id}/contacts/", "get")
