@@ -25,6 +25,7 @@ from bzz.cli.main import bzz as commands
 from bzz.errors import Conflict, Gone, NotFound, Superseded
 from bzz.openapi.book import Book
 from bzz.problems import KINDS
+from tests.browsing import CHROMIUM, MISSING, chromium
 
 ROOT = Path(__file__).parent.parent.parent
 EXTENSIONS = ROOT / "docs" / "_ext"
@@ -144,6 +145,20 @@ def test_docstrings_link_what_they_name_in_backticks(docs):
     page = (docs.folder / "reference/api/auditor.html").read_text()
 
     assert re.search(r'href="\.\./errors\.html#bzz\.errors\.Undecided"', page)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+def test_no_page_of_the_reference_is_wider_than_a_phone(docs):
+    wide = []
+    with chromium() as browser:
+        tab = browser.new_page(viewport={"width": 360, "height": 800})
+        for page in sorted((docs.folder / "reference").rglob("*.html")):
+            tab.goto(page.as_uri())
+            width = tab.evaluate("document.documentElement.scrollWidth")
+            if width > 360:
+                wide.append((page.stem, width))
+
+    assert [] == wide
 
 
 # What the example shows ------------------------------------------------------------------

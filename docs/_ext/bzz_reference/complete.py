@@ -25,7 +25,7 @@ from bzz_reference.public import LEFT_OUT, MODULES, Surface
 from bzz_reference.routes import route_names
 
 COMMANDS = "reference/commands"
-_VARIABLE = re.compile(r'environ(?:\.get\(|\[)\s*"(\w+)"|envvar="(\w+)"')
+_VARIABLE = re.compile(r'environ(?:\.get\(|\[)\s*"(\w+)"')
 _COLLECTION = re.compile(r"bzz_[a-z_]+")
 _SOURCES = Path(bzz.__file__).parent
 _log = logging.getLogger(__name__)
@@ -81,9 +81,13 @@ def kinds() -> dict[str, list[str]]:
 
 
 def variables() -> list[str]:
-    """The environment variables that bzz reads."""
-    found = [match for path in _modules() for match in _VARIABLE.findall(path.read_text())]
-    return sorted({name for pair in found for name in pair if name})
+    """The environment variables that bzz reads, those of the commands' options among them."""
+    found = {name for path in _modules() for name in _VARIABLE.findall(path.read_text())}
+    for _, command in _commands(commands, "bzz"):
+        for parameter in command.params:
+            given = parameter.envvar or ()
+            found |= {given} if isinstance(given, str) else set(given)
+    return sorted(found)
 
 
 def collections() -> list[str]:
@@ -105,11 +109,17 @@ def _constants(node: ast.expr) -> Iterator[str]:
 
 def command_names(command: click.Command, path: str) -> Iterator[str]:
     """A command and all below it, each with the words that are typed."""
-    yield path
+    return (name for name, _ in _commands(command, path))
+
+
+def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
     if isinstance(command, click.Group):
-        for name, each in command.commands.items():
-            if not each.hidden:
-                yield from command_names(each, f"{path} {name}")
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            each = command.get_command(context, name)
+            if each is not None and not each.hidden:
+                yield from _commands(each, f"{path} {name}")
 
 
 def _titles(env: BuildEnvironment) -> set[str]:

@@ -1,4 +1,7 @@
-"""What errors become over HTTP: a line below each, and `.. bzz-problems::`, the other way round.
+"""Errors: what they become over HTTP, and how they inherit.
+
+A line below each error says it; `.. bzz-problems::` is the other way round, and
+`.. bzz-tree:: MODULE` the tree.
 
 An error of the framework is asked of `bzz.problems`.  One of the audit is turned into such an
 error where it is caught; these places are read in the code.
@@ -9,6 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +45,7 @@ def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", add_answer)
     app.add_directive("bzz-problems", ProblemsDirective)
+    app.add_directive("bzz-tree", TreeDirective)
 
 
 def add_answer(
@@ -105,6 +110,18 @@ def _named(node: ast.expr, module: Any) -> Iterator[Any]:
         found = getattr(module, each.id, None) if isinstance(each, ast.Name) else None
         if isinstance(found, type) and issubclass(found, Exception):
             yield found
+
+
+class TreeDirective(SphinxDirective):
+    """The tree of errors as the docstring of their module draws it."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Called by docutils."""
+        doc = import_module(self.arguments[0]).__doc__ or ""
+        tree = doc.partition("\n\n")[2].rstrip()
+        return [nodes.literal_block(tree, tree, language="none")]
 
 
 class ProblemsDirective(SphinxDirective):

@@ -7,6 +7,7 @@ the kind `schema`, so that they are in the index and can be linked to: :route:`G
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -164,7 +165,8 @@ def _answers(responses: Json) -> Iterator[str]:
             f"{_code(media)}: {_value(shown.get('schema', {}))}"
             for media, shown in answer.get("content", {}).items()
         ]
-        good.append([status, "; ".join([_told(answer["description"]), *content]), _headers(answer)])
+        told = "\n\n".join([_told(answer["description"]), *content])
+        good.append([status, told, _headers(answer)])
     yield from _table(["Answer", "What", "Header fields"], good, [10, 60, 30])
     yield from _table(["Problem", "Kinds", "Header fields"], bad, [10, 60, 30])
 
@@ -224,21 +226,15 @@ def _value(schema: Json) -> str:
         return _code(schema["const"])
     kinds = schema.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    words = " or ".join(_kind(each, schema) for each in kinds) or "any value"
-    words = f"{words} ({_told(schema['description']).rstrip('.')})" if _is_apart(schema) else words
-    return _default(words, schema)
-
-
-def _is_apart(schema: Json) -> bool:
-    return "description" in schema and schema.get("type") in ("string", "object")
+    if "description" in schema and schema.get("type") in ("string", "object"):
+        return _told(schema["description"]).rstrip(".")
+    return _default(" or ".join(_kind(each, schema) for each in kinds) or "any value", schema)
 
 
 def _default(words: str, schema: Json) -> str:
     if "default" not in schema:
         return words
-    default = schema["default"]
-    shown = str(default).lower() if isinstance(default, bool) else default
-    return f"{words}; {_code(shown)} by default"
+    return f"{words}; {_code(schema['default'])} by default"
 
 
 def _kind(kind: str, schema: Json) -> str:
@@ -247,8 +243,8 @@ def _kind(kind: str, schema: Json) -> str:
     if kind == "integer":
         return f"integer{_bounds(schema)}"
     if kind == "object" and schema.get("properties"):
-        members = ", ".join(_code(each) for each in schema["properties"])
-        return f"object of {members}"
+        members = schema["properties"].items()
+        return f"object of {', '.join(_code(name) + _within(each) for name, each in members)}"
     formats = {
         "date-time": "time (RFC 3339)",
         "json-pointer": "JSON Pointer",
@@ -257,6 +253,12 @@ def _kind(kind: str, schema: Json) -> str:
     if kind == "string":
         return formats.get(schema.get("format", ""), "text")
     return kind
+
+
+def _within(schema: Json) -> str:
+    """What a member of an object holds, where that has a page of its own."""
+    words = _value({name: each for name, each in schema.items() if name != "description"})
+    return f" ({words})" if ":schema:" in words else ""
 
 
 def _bounds(schema: Json) -> str:
@@ -281,7 +283,8 @@ def _resolved(each: Json) -> Json:
 
 
 def _code(value: object) -> str:
-    return f"``{value}``" if value != "" else "nothing"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"``{text}``" if text else "nothing"
 
 
 def _told(text: str) -> str:
@@ -305,5 +308,7 @@ def _table(titles: list[str], rows: list[list[str]], widths: list[int]) -> list[
     ]
     for row in [titles, *rows]:
         for index, cell in enumerate(row):
-            lines.append(f"   {'* -' if index == 0 else '  -'} {cell}".rstrip())
+            first, *more = cell.split("\n")
+            lines.append(f"   {'* -' if index == 0 else '  -'} {first}".rstrip())
+            lines += [f"       {line}".rstrip() for line in more]
     return [*lines, ""]
