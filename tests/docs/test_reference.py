@@ -317,6 +317,7 @@ def test_a_build_that_lacks_something_public_fails(empty):
         "The setting Auditor(segment=) is on no page of the reference.",
         "The envvar MONGODB_URI is on no page of the reference.",
         "The collection bzz_history is on no page of the reference.",
+        "The hook get_list_queryset is on no page of the reference.",
         "The problem conflict has no page.",
         "The command 'bzz worker' is on no page of the reference.",
     ],

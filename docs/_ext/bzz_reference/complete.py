@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -26,6 +27,7 @@ from bzz_reference.routes import route_names
 
 COMMANDS = "reference/commands"
 _VARIABLE = re.compile(r'environ(?:\.get\(|\[)\s*"(\w+)"')
+_HOOK = re.compile(r'(?:get|has)attr\([\w.]+, "((?:get|to)_\w+)"')
 _COLLECTION = re.compile(r"bzz_[a-z_]+")
 _SOURCES = Path(bzz.__file__).parent
 _log = logging.getLogger(__name__)
@@ -37,7 +39,19 @@ def setup(app: Sphinx) -> None:
     app.add_object_type(
         "collection", "collection", objname="collection", indextemplate="single: %s; collection"
     )
+    app.add_object_type(
+        "hook", "hook", objname="hook", indextemplate="single: %s", parse_node=read_hook
+    )
     app.connect("env-check-consistency", check)
+
+
+def read_hook(env: BuildEnvironment, signature: str, node: addnodes.desc_signature) -> str:
+    """Called by Sphinx: a hook is named without its arguments."""
+    name, bracket, arguments = signature.partition("(")
+    node["fullname"] = name
+    node += addnodes.desc_name(name, name)
+    node += addnodes.desc_addname("", bracket + arguments)
+    return name
 
 
 def check(app: Sphinx, env: BuildEnvironment) -> None:
@@ -77,6 +91,7 @@ def kinds() -> dict[str, list[str]]:
         "setting": settings.setting_names(),
         "envvar": variables(),
         "collection": collections(),
+        "hook": hooks(),
     }
 
 
@@ -88,6 +103,11 @@ def variables() -> list[str]:
             given = parameter.envvar or ()
             found |= {given} if isinstance(given, str) else set(given)
     return sorted(found)
+
+
+def hooks() -> list[str]:
+    """What bzz asks for on the classes of an application's models."""
+    return sorted({name for path in _modules() for name in _HOOK.findall(path.read_text())})
 
 
 def collections() -> list[str]:
