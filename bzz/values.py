@@ -29,6 +29,8 @@ class Absent(Enum):
     def __repr__(self) -> str:
         return "ABSENT"
 
+    __str__ = __repr__
+
     def __bool__(self) -> Literal[False]:
         return False
 

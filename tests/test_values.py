@@ -110,7 +110,7 @@ def _turned(value: Any) -> Any:
 
 def test_absent_is_false_and_names_itself() -> None:
     assert not ABSENT
-    assert repr(ABSENT) == "ABSENT"
+    assert repr(ABSENT) == str(ABSENT) == "ABSENT"
     assert canonical(ABSENT) == b""
 
 

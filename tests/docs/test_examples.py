@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
-BLOCK = re.compile(r"^\.\. code-block:: python\n(?:   :.*\n)*\n((?:(?: {3,}.*)?\n)+)", re.MULTILINE)
+from tests.docs.sessions import ROOT, blocks
 
 
 def examples() -> list[object]:
+    """Those that are no part of a session, whose files have captions."""
     found = []
     for page in sorted((ROOT / "docs").rglob("*.rst")):
-        for number, match in enumerate(BLOCK.finditer(page.read_text()), 1):
-            code = textwrap.dedent(match[1])
-            found.append(pytest.param(code, id=f"{page.stem}-{number}"))
+        programs = [each for each in blocks(page) if each.language == "python"]
+        found += [
+            pytest.param(each.text, id=f"{page.stem}-{number}")
+            for number, each in enumerate(programs, 1)
+            if each.caption is None
+        ]
     return found
 
 
