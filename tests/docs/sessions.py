@@ -34,8 +34,8 @@ VARYING = [
 ]
 
 _IN_RST = re.compile(
-    r"^\.\. code-block:: (?P<language>\w+)\n(?P<options>(?:   :.*\n)*)\n"
-    r"(?P<text>(?:(?: {3,}.*)?\n)+)",
+    r"^(?P<indent> *)\.\. code-block:: (?P<language>\w+)\n"
+    r"(?P<options>(?:(?P=indent)   :.*\n)*)\n(?P<text>(?:(?:(?P=indent) {3,}.*)?\n)+)",
     re.MULTILINE,
 )
 _IN_MARKDOWN = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```", re.DOTALL | re.MULTILINE)
