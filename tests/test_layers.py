@@ -34,14 +34,16 @@ audit.changed audit.subscribing audit.checkpoints audit.parking audit.consuming 
 audit.calling audit.running audit.subscription
 audit.pages.marking audit.pages.outline audit.pages.words audit.pages.chart audit.pages.values
 audit.pages.rendering audit.pages.document audit.pages.change audit.pages.activity
+audit.pages.subscriptions
 audit.handlers.describing audit.handlers.arguments audit.handlers.verbs audit.handlers.base
 audit.handlers.paging
 audit.handlers.streaming audit.handlers.live_document audit.handlers.events
 audit.handlers.version audit.handlers.compare audit.handlers.blame audit.handlers.restore
 audit.handlers.document_pages audit.handlers.change_pages
 audit.handlers.across audit.handlers.sight audit.handlers.live_feed audit.handlers.feed
-audit.handlers.replay audit.handlers.restore_set audit.handlers.activity_pages
-audit.handlers.subscriptions audit.handlers.routing audit.auditor
+audit.handlers.replay audit.handlers.restore_set audit.handlers.subscriptions
+audit.handlers.across_pages audit.handlers.activity_pages audit.handlers.subscription_pages
+audit.handlers.routing audit.auditor
 cli.output cli.application cli.history cli.worker cli.main __main__
 """.split()  # noqa: SIM905 - read in lines
 

@@ -26,6 +26,7 @@ SHOTS: list[tuple[str, str, dict[str, int], str]] = [
     ("blame", "/person/ana/history/blame/", WIDE, "light"),
     ("restore", "/order/1007/history/2/restore/", WIDE, "light"),
     ("activity", "/history/", WIDE, "light"),
+    ("subscription", "/history/subscriptions/invoices/", WIDE, "light"),
     ("deleted", "/order/1015/history/", WIDE, "light"),
 ]
 

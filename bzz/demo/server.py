@@ -64,7 +64,18 @@ def make_auditor(clock: Callable[[], datetime]) -> Auditor:
     auditor.track(Person, mask=["salary"], exclude=["last_seen"])
     auditor.track(Team)
     auditor.track(Order)
+    auditor.subscribe("invoices", model=Order, fields=["status"], retries=0)(invoice)
     return auditor
+
+
+def invoice(event: Any, ctx: Any) -> None:
+    """Write an invoice for each order that is delivered."""
+    if not any(change.to == "delivered" for change in event.changes):
+        return
+    if event.operation == "external":  # parked, for somebody to decide
+        raise ValueError(f"Order {event.document} was delivered, and nobody signed for it.")
+    invoices = ctx.collection("invoices")
+    invoices.update_one({"_id": event.document}, {"$set": {"since": event.time}}, upsert=True)
 
 
 def make_application(auditor: Auditor) -> tornado.web.Application:

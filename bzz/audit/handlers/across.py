@@ -19,6 +19,8 @@ class AcrossHandler(AuditHandler):
     """
 
     below: ClassVar[str] = ""
+    root: ClassVar[str]
+    """The path below which all of them stand."""
 
     @classmethod
     def describe(cls, book: Book, resource: Resource) -> dict[str, Json]:

@@ -7,58 +7,25 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from bzz.audit.handlers.across import AcrossHandler
+from bzz.audit.handlers.across_pages import AcrossPageHandler
 from bzz.audit.handlers.arguments import Asked
 from bzz.audit.handlers.feed import FeedHandler, query_of
-from bzz.audit.handlers.paging import EXPLAINED, PageHandler
+from bzz.audit.handlers.paging import EXPLAINED
 from bzz.audit.handlers.restore_set import RestoreSetHandler
 from bzz.audit.handlers.sight import Sight
+from bzz.audit.handlers.subscriptions import SubscriptionsSight
 from bzz.audit.pages import activity as pages
 from bzz.audit.pages.activity import DAYS, Activity, Counts, Taken
 from bzz.audit.store import utc
 from bzz.errors import BadRequest
 from bzz.openapi.answers import JSON
-from bzz.openapi.book import Book, Json
 from bzz.resource import Resource
 
 _SECONDS = 0.5
 """For which events are counted."""
 
 
-class AcrossPageHandler(PageHandler, AcrossHandler):
-    """What the pages about all models share."""
-
-    @classmethod
-    def operations(cls, book: Book) -> dict[str, Json]:
-        """As those of the API, for OpenAPI."""
-        return cls.paged(book, super().operations(book))
-
-    def with_history(self, shown: dict[str, Any]) -> dict[str, Any]:
-        """An event, or a document, as the API shows it, with the path of its history."""
-        resource = self._serving().get(shown["model"])
-        path = None
-        # A URL that names documents otherwise than by their keys cannot be told from a key.
-        if resource is not None and _is_key(resource):
-            path = resource.path(shown["document"], self.auditor.segment())
-        return {**shown, "history": path}
-
-    def _serving(self) -> dict[str, Resource]:
-        """By the name of a model the resource that serves it: its own, or that of a class above."""
-        own = self.resources()
-        above = {
-            tracked.name: each
-            for each in own.values()
-            for tracked in self.auditor.tracked_under(self.auditor.tracked_as(each.model).stream)
-        }
-        return {**above, **own}
-
-    @property
-    def activity(self) -> str:
-        """The path of the activity."""
-        return self.template.removesuffix("restore/")
-
-
-class ActivityPageHandler(AcrossPageHandler, FeedHandler):
+class ActivityPageHandler(AcrossPageHandler, FeedHandler, SubscriptionsSight):
     """What happened, by request, beside the list of all events."""
 
     formats = (JSON, "text/event-stream")
@@ -82,10 +49,15 @@ class ActivityPageHandler(AcrossPageHandler, FeedHandler):
             may_undo=await self.may_do(
                 [("restore", each.model, None) for each in self.auditor.resources]
             ),
-            path=self.activity,
-            **self.ways_on(self.activity, asked, numbers, following),
+            subscriptions=await self._subscriptions(),
+            path=self.root,
+            **self.ways_on(self.root, asked, numbers, following),
         )
         await self.show(pages.activity, listed)
+
+    async def _subscriptions(self) -> list[dict[str, Any]]:
+        # mongomock, which has no positions, has none.
+        return await self.shown_subscriptions() if self.auditor.has_transactions() else []
 
     def _page(
         self, arguments: dict[str, str], asked: Asked, resources: list[Resource]
@@ -111,11 +83,6 @@ class ActivityPageHandler(AcrossPageHandler, FeedHandler):
             if time.monotonic() > until:
                 return Counts(days=days, last=last, is_whole=False)
         return Counts(days=days, last=last, is_whole=True)
-
-
-def _is_key(resource: Resource) -> bool:
-    """Whether URLs name the documents of a resource by their primary keys."""
-    return resource.schema.stored_of(str(resource.schema.id_field)) == "_id"
 
 
 def _today(asked: Asked) -> date:
@@ -164,6 +131,6 @@ class RequestPageHandler(AcrossPageHandler, RestoreSetHandler):
         await self._tell(correlation, preview=preview, reason=reason, trouble=trouble)
 
     async def _tell(self, correlation: str, **more: Any) -> None:
-        token, path = self.token(), self.activity
+        token, path = self.token(), self.root
         taken = Taken(correlation=correlation, path=path, token=token, **more)
         await self.show(pages.request, taken, keep="no-store")

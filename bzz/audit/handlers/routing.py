@@ -20,11 +20,11 @@ from bzz.audit.handlers.document_pages import (
     VersionPageHandler,
 )
 from bzz.audit.handlers.replay import ReplayAcrossHandler, ReplayHandler
-from bzz.audit.handlers.subscriptions import (
-    RetryHandler,
-    SkipHandler,
-    SubscriptionHandler,
-    SubscriptionsHandler,
+from bzz.audit.handlers.subscription_pages import (
+    RetryPageHandler,
+    SkipPageHandler,
+    SubscriptionPageHandler,
+    SubscriptionsPageHandler,
 )
 from bzz.errors import NotFound
 from bzz.mongoengine_handler import MongoEngineRestHandler
@@ -52,10 +52,10 @@ _ACROSS = {
     "": ActivityPageHandler,
     "/restore": RequestPageHandler,
     "/replay": ReplayAcrossHandler,
-    "/subscriptions": SubscriptionsHandler,
-    "/subscriptions/([^/]+)": SubscriptionHandler,
-    "/subscriptions/([^/]+)/parked/([1-9][0-9]{0,17})/retry": RetryHandler,
-    "/subscriptions/([^/]+)/parked/([1-9][0-9]{0,17})/skip": SkipHandler,
+    "/subscriptions": SubscriptionsPageHandler,
+    "/subscriptions/([^/]+)": SubscriptionPageHandler,
+    "/subscriptions/([^/]+)/parked/([1-9][0-9]{0,17})/retry": RetryPageHandler,
+    "/subscriptions/([^/]+)/parked/([1-9][0-9]{0,17})/skip": SkipPageHandler,
     "(?:/.*)?": AcrossHandler,
 }
 
@@ -94,7 +94,7 @@ def routes_across(auditor: Auditor, handler: type[MongoEngineRestHandler], prefi
     first = auditor.resources[0]
     routes = Routes()
     for below, each in _ACROSS.items():
-        own = {"auditor": auditor, "template": f"{root}{each.below or below}/"}
+        own = {"auditor": auditor, "template": f"{root}{each.below or below}/", "root": f"{root}/"}
         serving = type(f"{handler.__name__}{each.__name__}", (each, handler), own)
         routes.append(Route(rf"{re.escape(root)}{below}/?", serving, {"resource": first}))
     return routes

@@ -34,8 +34,8 @@ from bzz.resource import Resource
 _NO_STORE = "no-store"
 
 
-class _Handler(AcrossHandler):
-    """What the handlers of subscriptions share: whom they may be shown to."""
+class SubscriptionsSight(AcrossHandler):
+    """What handlers that show subscriptions share: whom they may be shown to, and how."""
 
     parameters: ClassVar[tuple[Json, ...]] = ()
 
@@ -46,6 +46,18 @@ class _Handler(AcrossHandler):
         return {
             path: {"parameters": list(cls.parameters), **each} for path, each in described.items()
         }
+
+    async def shown_subscriptions(self) -> list[dict[str, Any]]:
+        """How all stand whose models' feeds the request may read, as they were declared."""
+        items = list[dict[str, Any]]()
+        for each in await self.off_loop(self._all):
+            if await self._may("feed", each.models):
+                items.append(await self._shown(each))
+        return items
+
+    def _all(self) -> list[Subscription]:
+        auditor = self.auditor
+        return [auditor.subscription(name) for name in auditor.subscription_names()]
 
     async def _subscription(self, name: str, action: str = "feed") -> Subscription:
         """A subscription of which the request may do something.  Raises `NotFound`, 403."""
@@ -85,7 +97,7 @@ class _Handler(AcrossHandler):
         return shown
 
 
-class SubscriptionsHandler(_Handler):
+class SubscriptionsHandler(SubscriptionsSight):
     """How all subscriptions stand whose models' feeds the request may read."""
 
     methods = ("GET", "HEAD")
@@ -111,19 +123,12 @@ class SubscriptionsHandler(_Handler):
     async def get(self, *_: str) -> None:
         """All of them, in the order in which they were declared."""
         self.check_arguments()
-        items = list[dict[str, Any]]()
-        for each in await self.off_loop(self._all):
-            if await self._may("feed", each.models):
-                items.append(await self._shown(each))
+        items = await self.shown_subscriptions()
         self.set_header("Cache-Control", _NO_STORE)
         self.respond({"items": items, "next": None})
 
-    def _all(self) -> list[Subscription]:
-        auditor = self.auditor
-        return [auditor.subscription(name) for name in auditor.subscription_names()]
 
-
-class SubscriptionHandler(_Handler):
+class SubscriptionHandler(SubscriptionsSight):
     """How one stands, and the events that it has set aside."""
 
     below = "/subscriptions/{subscription}"
@@ -150,9 +155,9 @@ class SubscriptionHandler(_Handler):
         )
         return {"get": found}
 
-    async def get(self, *parts: str) -> None:
+    async def get(self, *_: str) -> None:
         """How it stands, with a page of what it has parked, or skipped."""
-        [name] = parts
+        [name] = self.path_args
         given = self.check_arguments("limit", "after", "state")
         asked = _limit(given.get("limit")), _after(given.get("after")), _state(given.get("state"))
         subscription = await self._subscription(name)
@@ -176,7 +181,7 @@ class SubscriptionHandler(_Handler):
         return items, following
 
 
-class _ParkedHandler(_Handler):
+class ParkedHandler(SubscriptionsSight):
     """Decides on a parked event."""
 
     methods = ("POST",)
@@ -202,29 +207,41 @@ class _ParkedHandler(_Handler):
         )
         return {"post": found}
 
-    async def post(self, *parts: str) -> None:
+    async def post(self, *_: str) -> None:
         """Decide, and tell how the subscription stands."""
-        name, position = parts[0], int(parts[1])
         self.check_arguments()
         given = _members(self.read_body().nested(), *self.body)
-        subscription = await self._subscription(name, "rebuild")
-        await self.off_loop(self._see, subscription, position)
-        try:
-            await self._decide(subscription, position, given)
-        except NotParked as error:
-            raise NotFound(str(error)) from error
+        subscription = await self.decide(given)
         self.set_status(self.status)
         self.respond(await self._shown(subscription))
 
-    def _see(self, subscription: Subscription, position: int) -> None:
-        """Raises `NotFound` for an event that is not parked, or that the request may not see."""
+    async def decide(self, given: dict[str, Any]) -> Subscription:
+        """Do what the route is for, to the event that its path names.  Raises `NotFound`."""
+        subscription, parked = await self.parked()
+        try:
+            await self._decide(subscription, parked["position"], given)
+        except NotParked as error:
+            raise NotFound(str(error)) from error
+        return subscription
+
+    async def parked(self) -> tuple[Subscription, dict[str, Any]]:
+        """The parked event that the path names, as the API shows it, and its subscription.
+
+        Raises `NotFound` for one that is not parked, or that the request may not see.
+        """
+        name, position = self.path_args[0], int(self.path_args[1])
+        subscription = await self._subscription(name, "rebuild")
+        return subscription, await self.off_loop(self._see, subscription, position)
+
+    def _see(self, subscription: Subscription, position: int) -> dict[str, Any]:
         found = []
         if position in INT64:
             found = subscription.set_aside(Waits.PARKED, after=position - 1, limit=1)
-        if not found or found[0].position != position:
-            raise NotFound(str(NotParked(subscription.name, position)))
-        if self._shown_parked(found) == [None]:
-            raise NotFound(str(NotParked(subscription.name, position)))
+        if found and found[0].position == position:
+            [shown] = self._shown_parked(found)
+            if shown is not None:
+                return shown
+        raise NotFound(str(NotParked(subscription.name, position)))
 
     async def _decide(
         self, subscription: Subscription, position: int, given: dict[str, Any]
@@ -232,7 +249,7 @@ class _ParkedHandler(_Handler):
         raise NotImplementedError
 
 
-class RetryHandler(_ParkedHandler):
+class RetryHandler(ParkedHandler):
     """Lets the stream of a parked event be tried again, by whoever has the subscription."""
 
     below = "/subscriptions/{subscription}/parked/{position}/retry"
@@ -246,7 +263,7 @@ class RetryHandler(_ParkedHandler):
         await self.off_loop(subscription.retry, position)
 
 
-class SkipHandler(_ParkedHandler):
+class SkipHandler(ParkedHandler):
     """Leaves a parked event out."""
 
     below = "/subscriptions/{subscription}/parked/{position}/skip"

@@ -44,6 +44,7 @@ class Activity:
     models: the names that may be asked for.
     filters: what was asked for.
     may_undo: the reader may take back what a request did.
+    subscriptions: how they stand, as the API shows it; those that the reader may see.
     newest, newer, older: the ways on.
     path: of the activity.
     """
@@ -53,6 +54,7 @@ class Activity:
     filters: Mapping[str, str]
     counts: Counts
     may_undo: bool
+    subscriptions: Sequence[Mapping[str, Any]]
     path: str
     newest: str | None
     newer: str | None

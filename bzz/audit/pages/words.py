@@ -70,6 +70,19 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def number(value: int) -> str:
+    """A number for people: `1,200`."""
+    return f"{value:,}"
+
+
+def span(seconds: float) -> str:
+    """A length of time for people, in its largest unit."""
+    for name, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            return count(int(seconds // size), name)
+    return count(int(seconds), "second")
+
+
 def day(when: date) -> str:
     """A day for people."""
     return f"{when.day} {when:%b %Y}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from tests.audit.pages.looking import EVIL, PHONE, grave, opened
 from tests.support import Server
 
-PHONE = {"width": 360, "height": 720}
-EVIL = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
 LONG = "A sentence that is long enough to be shown as one text, with an old word in it. " * 4
 
 
@@ -38,20 +36,6 @@ def scripted(browser, server):
     """A tab that runs scripts."""
     with opened(browser, server) as page:
         yield page
-
-
-@contextmanager
-def opened(browser: Any, server: Any, **options: Any):
-    base = f"http://127.0.0.1:{server.port}"
-    with browser.new_context(base_url=base, **options) as context:
-        page, complaints = context.new_page(), []
-        page.on("console", lambda each: complaints.append(each.text))
-        page.on("pageerror", lambda each: complaints.append(str(each)))
-        page.on("dialog", lambda each: complaints.append(each.message))
-        yield page
-        # Chromium says of each answer that is an error that it is one.
-        own = [each for each in complaints if "the server responded with a status" not in each]
-        assert [] == own
 
 
 def pages(path: str) -> list[str]:
@@ -266,17 +250,6 @@ def test_the_pages_are_accessible(browser, server, ana, scheme):
             tab.goto(address)
 
             assert [] == grave(tab), address
-
-
-def grave(tab: Any) -> list[Any]:
-    """What axe finds wrong with a page, but for trifles."""
-    from axe_playwright_python.sync_playwright import Axe  # the package is an extra
-
-    return [
-        (each["id"], [node["html"] for node in each["nodes"]])
-        for each in Axe().run(tab).response["violations"]
-        if each["impact"] != "minor"
-    ]
 
 
 def test_the_first_key_leads_past_the_navigation(scripted, ana):

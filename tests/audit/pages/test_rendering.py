@@ -229,3 +229,11 @@ def test_pages_load_nothing_from_elsewhere():
     assert not re.search(r'(?:src|href)="(?!#|data:,)', html)
     assert "http" not in html
     assert " style=" not in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.4, "0 seconds"), (1, "1 second"), (119, "1 minute"), (7200, "2 hours"), (90000, "1 day")],
+)
+def test_a_length_of_time_is_told_in_its_largest_unit(seconds, expected):
+    assert expected == words.span(seconds)
