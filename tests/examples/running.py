@@ -6,13 +6,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pymongo
+
+from tests.support import wait_until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -52,13 +53,12 @@ def started(*arguments: object, folder: Path, **environment: object) -> Iterator
         process.communicate()
 
 
-def wait_for(port: int, process: subprocess.Popen, seconds: float = 60) -> None:
+def wait_for(port: int, process: subprocess.Popen) -> None:
     """Wait until a program listens; fails with what it said when it ends before."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with socket.socket() as trial:
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
-                return
+
+    def listens() -> bool:
         assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    raise AssertionError("The program did not listen.")
+        with socket.socket() as trial:
+            return trial.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, 60)
