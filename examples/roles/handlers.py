@@ -13,7 +13,7 @@ from bzz import MongoEngineRestHandler
 CHANGES = {"create", "update", "delete", "restore"}
 LOOKS = {"list", "read", "history"}
 
-MAY = {
+RIGHTS = {
     "clerk": {Employee: {"list", "read", "update"}},
     "manager": {Employee: LOOKS | CHANGES, Salary: LOOKS | CHANGES},
     # Sees that a salary was changed, by whom and why; neither what it was nor what it is.
@@ -56,7 +56,7 @@ class Api(MongoEngineRestHandler):
 
     def may(self, action, model, pk) -> bool:
         """Asked by every route for each document on its way, and for each model of `/history/`."""
-        return action in MAY[self.login.role].get(model, ())
+        return action in RIGHTS[self.login.role].get(model, ())
 
 
 class LoginForm(RequestHandler):
@@ -68,7 +68,7 @@ class LoginForm(RequestHandler):
 
     async def post(self) -> None:
         """Begin a session, and go where the browser came from."""
-        name = await self._name()
+        name = await name_of(self)
         if name is None:
             self.set_status(403)
             self.render("login.html", failed=True)
@@ -78,10 +78,6 @@ class LoginForm(RequestHandler):
             SESSION, name, expires_days=DAYS, httponly=True, samesite="Lax", secure=secure
         )
         self.redirect(_here(self.get_query_argument("next", "")))
-
-    async def _name(self) -> str | None:
-        name, password = self.get_body_argument("name"), self.get_body_argument("password")
-        return name if await asyncio.to_thread(_knows, name, password) else None
 
 
 class Logout(RequestHandler):
@@ -93,20 +89,25 @@ class Logout(RequestHandler):
         self.redirect(self.get_login_url())
 
 
-class Token(LoginForm):
+class Token(RequestHandler):
     """For programs: the same, as a token to be sent as `Authorization: Bearer …`."""
-
-    get = None
 
     def check_xsrf_cookie(self) -> None:
         """Nothing is set in the browser, and other sites cannot read the answer."""
 
     async def post(self) -> None:
         """A token that is good for a day."""
-        name = await self._name()
+        name = await name_of(self)
         if name is None:
             raise HTTPError(403)
         self.write({"token": self.create_signed_value(SESSION, name).decode()})
+
+
+async def name_of(form: RequestHandler) -> str | None:
+    """Whose name and password were sent; None where they do not belong together."""
+    name, password = form.get_body_argument("name"), form.get_body_argument("password", strip=False)
+    # Off the loop: a password takes long to check, and everybody else would wait.
+    return name if await asyncio.to_thread(_knows, name, password) else None
 
 
 _NOBODY = hashed("")

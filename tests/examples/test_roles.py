@@ -123,6 +123,12 @@ def test_a_forged_token_is_none(client):
     assert 401 == client.get("/employee/", headers=forged).status
 
 
+def test_a_token_is_given_for_the_right_password_alone(client):
+    answer = client.request("POST", "/token/", form={"name": "mara", "password": "wrong"})
+
+    assert (403, 405) == (answer.status, client.get("/token/").status)
+
+
 def test_a_login_that_is_gone_lets_nobody_in_at_once(application, ask):
     logins = application.database.login
     login = logins.find_one_and_delete({"_id": "aziz"})
@@ -264,6 +270,22 @@ def test_a_session_writes_nothing_without_the_token(application, client, made):
 
     answer = client.patch(f"/employee/{made}/", {"phone": "6"}, headers={"Cookie": cookies})
     assert 403 == answer.status
+
+
+def test_a_session_counts_for_nothing_beside_another_authorization(application, client, made):
+    _, cookies = log_in(application, client)
+    sent = {"Cookie": cookies, "Authorization": "Basic bWFyYQ=="}
+
+    assert 401 == client.patch(f"/employee/{made}/", {"phone": "6"}, headers=sent).status
+
+
+def test_logging_out_takes_the_session_from_the_browser(application, client):
+    _, cookies = log_in(application, client)
+    mark = cookies.partition(";")[0].partition("=")[2]
+
+    answer = client.request("POST", "/logout/", form={"_xsrf": mark}, headers={"Cookie": cookies})
+    taken = next(each for each in answer.headers.get_all("Set-Cookie") if "session=" in each)
+    assert (302, 'session=""') == (answer.status, taken.partition(";")[0])
 
 
 @pytest.mark.parametrize("there", ["//evil.example", "/\\evil.example", "/\t/evil.example", "x:y"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import pymongo
@@ -13,6 +14,7 @@ from tests.support import Client, wait_until
 
 FOLDER = EXAMPLES / "search"
 WHY = {"X-Audit-Reason": "a test"}
+soon = partial(wait_until, seconds=60)  # a worker is a process, and takes a lease
 
 
 @pytest.fixture
@@ -77,20 +79,20 @@ def delivered(service):
 
 def test_an_article_is_found_after_each_kind_of_write(service):
     with worker(service):
-        wait_until(lambda: found(service, "before") == ["old"], 60)  # it has an event by adopt
+        soon(lambda: found(service, "before") == ["old"])  # it has an event by adopt
 
         write(service, "tea", "grows on hills")
-        wait_until(lambda: found(service, "hills") == ["tea"])
+        soon(lambda: found(service, "hills") == ["tea"])
 
         write(service, "tea", "likes rain")
-        wait_until(lambda: found(service, "rain tea".replace(" ", "+")) == ["tea"])
+        soon(lambda: found(service, "rain+tea") == ["tea"])
         assert [] == found(service, "hills")
 
         service.client.delete("/article/tea/")
-        wait_until(lambda: found(service, "rain") == [])
+        soon(lambda: found(service, "rain") == [])
 
         service.client.post("/article/tea/history/1/restore/", {}, headers=WHY)
-        wait_until(lambda: found(service, "hills") == ["tea"])
+        soon(lambda: found(service, "hills") == ["tea"])
 
 
 def test_articles_with_all_words_are_found_those_that_have_them_most_often_first(service):
@@ -99,13 +101,13 @@ def test_articles_with_all_words_are_found_those_that_have_them_most_often_first
         write(service, "b", "tea rain rain")
         write(service, "c", "tea")
 
-        wait_until(lambda: found(service, "Rain+TEA") == ["b", "a"], 60)
+        soon(lambda: found(service, "Rain+TEA") == ["b", "a"])
 
 
 def test_the_index_is_right_after_its_worker_was_killed(service):
     texts = ["one two three", "two three four four", "five"]
     with worker(service) as process:
-        wait_until(lambda: delivered(service) >= 1, 60)
+        soon(lambda: delivered(service) >= 1)
         for number in range(60):
             write(service, f"article-{number % 20}", texts[number % 3])
             if number == 40:
@@ -116,14 +118,14 @@ def test_the_index_is_right_after_its_worker_was_killed(service):
     assert expected(service) != indexed(service)
 
     with worker(service):
-        wait_until(lambda: indexed(service) == expected(service), 60)
+        soon(lambda: indexed(service) == expected(service))
 
 
 def test_a_rebuild_makes_the_same_index_and_is_switched_to_under_way(service):
     with worker(service):
         for number in range(9):
             write(service, f"article-{number % 3}", f"text number {number}")
-        wait_until(lambda: indexed(service) == expected(service), 60)
+        soon(lambda: indexed(service) == expected(service))
         before = indexed(service)
         service.database.search_words.insert_one({"word": "wrong", "article": "x", "times": 1})
 
@@ -134,4 +136,4 @@ def test_a_rebuild_makes_the_same_index_and_is_switched_to_under_way(service):
         assert before == indexed(service)
         assert "search_words_fresh" not in service.database.list_collection_names()
         write(service, "article-0", "came later")
-        wait_until(lambda: found(service, "later") == ["article-0"])
+        soon(lambda: found(service, "later") == ["article-0"])
