@@ -20,6 +20,8 @@ from bzz.work import document_key
 
 APP = "BZZ_APP"
 
+WHICH = f"Which application? Say --app module:auditor, or set {APP}=module:auditor."
+
 Command = Callable[..., Any]
 
 
@@ -57,13 +59,16 @@ def audited(command: Command) -> Command:
     )(command)
 
 
-def _auditor_of(ctx: click.Context, param: click.Parameter, value: str | None) -> Auditor:
+def application_name(ctx: click.Context, value: str | None = None) -> str | None:
+    """The name of the auditor: what was said at the command, in front of it, or by `BZZ_APP`."""
     # Not click's envvar: the option in front of the command stands between the two.
-    name = value or ctx.find_root().params.get("app")
-    if not name:
-        raise click.UsageError(
-            f"Which application? Say --app module:auditor, or set {APP}=module:auditor."
-        )
+    return value or ctx.find_root().params.get("app") or None
+
+
+def _auditor_of(ctx: click.Context, param: click.Parameter, value: str | None) -> Auditor:
+    name = application_name(ctx, value)
+    if name is None:
+        raise click.UsageError(WHICH)
     return auditor_named(ctx, param, name)
 
 

@@ -10,14 +10,15 @@ from types import FrameType
 import click
 
 from bzz.audit import AuditError, Auditor
-from bzz.cli.application import auditor_named
+from bzz.cli.application import WHICH, application_name, auditor_named
 from bzz.errors import BzzError
 
 _log = logging.getLogger("bzz.worker")
 
 
 @click.command()
-@click.argument("auditor", callback=auditor_named, metavar="AUDITOR")
+@click.argument("named", required=False, metavar="[AUDITOR]")
+@click.option("--app", metavar="MODULE:AUDITOR", help="The same as the argument.")
 @click.option("--only", multiple=True, metavar="NAME", help="This subscription; may be repeated.")
 @click.option(
     "--grace",
@@ -27,13 +28,18 @@ _log = logging.getLogger("bzz.worker")
     metavar="SECONDS",
     help="At the end, for the events in work; what is not done by then is taken back.",
 )
-def worker(auditor: Auditor, only: tuple[str, ...], grace: float) -> None:
+@click.pass_context
+def worker(
+    ctx: click.Context, named: str | None, app: str | None, only: tuple[str, ...], grace: float
+) -> None:
     """Run the subscriptions of AUDITOR (module:attribute) until SIGTERM or SIGINT.
 
+    Without the argument they are those of the application that --app or BZZ_APP names.
     Gives events their positions too. Any number of workers may run: one has a subscription, the
     others take over. Ends with 0 when it was told to, with 1 when it cannot work, with 2 when
     the arguments are wrong.
     """
+    auditor = _auditor(ctx, named, app)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     ended = threading.Event()
@@ -55,3 +61,11 @@ def worker(auditor: Auditor, only: tuple[str, ...], grace: float) -> None:
     _log.info("Ending")
     running.close(grace)
     auditor.close()
+
+
+def _auditor(ctx: click.Context, named: str | None, app: str | None) -> Auditor:
+    name = application_name(ctx, named or app)
+    if name is None:
+        raise click.UsageError(WHICH)
+    [argument] = [each for each in ctx.command.params if each.name == "named"]
+    return auditor_named(ctx, argument, name)

@@ -50,10 +50,10 @@ def pages(database):
 
 @contextmanager
 def worker(database, uri, *arguments, name=APPLICATION, **environment):
-    """A worker in a process of its own."""
+    """A worker in a process of its own; without a name the environment has it."""
     told = {"MONGODB_URI": uri, "DATABASE": database.name, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "bzz", "worker", name, *arguments],
+        [sys.executable, "-m", "bzz", "worker", *([name] if name else []), *arguments],
         env={**os.environ, **told, **{key: str(value) for key, value in environment.items()}},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -113,6 +113,21 @@ def test_a_worker_may_run_some_of_them(database, mongod_uri, pages):
         wait_until(lambda: at(database, "other") == 1, 30)
 
     assert 0 == at(database)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        pytest.param([], {"BZZ_APP": APPLICATION}, id="environment"),
+        pytest.param(["--app", APPLICATION], {"BZZ_APP": "no_such:auditor"}, id="option"),
+    ],
+)
+def test_a_worker_may_be_told_its_auditor_as_other_commands_are(
+    database, mongod_uri, pages, arguments, environment
+):
+    pages.make(1)
+    with worker(database, mongod_uri, *arguments, name=None, **environment):
+        wait_until(lambda: at(database) == 1, 30)
 
 
 def test_at_the_end_the_event_in_work_is_taken_back(database, mongod_uri, pages):
@@ -185,7 +200,7 @@ def test_workers_that_kill_themselves_do_nothing_twice(database, mongod_uri, pag
         pytest.param(["no_such:auditor"], 2, "There is no module 'no_such'", id="module"),
         pytest.param(["tests.audit.subscribers:x"], 2, "has no 'x'", id="attribute"),
         pytest.param(["tests.audit.truths:__name__"], 2, "is no Auditor", id="auditor"),
-        pytest.param([], 2, "Missing argument 'AUDITOR'", id="nothing"),
+        pytest.param([], 2, "Which application? Say --app module:auditor", id="nothing"),
     ],
 )
 def test_wrong_arguments_end_it_with_2(arguments, status, message):
