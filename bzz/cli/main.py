@@ -10,6 +10,7 @@ from pymongo.errors import PyMongoError
 
 from bzz.audit import AuditError
 from bzz.cli.application import APP
+from bzz.cli.demo import demo
 from bzz.cli.history import history
 from bzz.cli.worker import worker
 from bzz.errors import BzzError
@@ -44,5 +45,5 @@ def bzz(app: str | None) -> None:
     """
 
 
-for each in (history, worker):
+for each in (demo, history, worker):
     bzz.add_command(each)

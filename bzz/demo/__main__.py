@@ -43,10 +43,21 @@ class Stopped(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C; the exit code."""
     options = parse(arguments)
+    return run(options.port, options.data)
+
+
+def run(port: int, data: str, *, elsewhere: str = "make run PORT=8889") -> int:
+    """Serve until Ctrl-C; the exit code.
+
+    Args:
+        port: 0 for a free one.
+        data: the folder of the embedded database.
+        elsewhere: the command that somebody types when the port is taken.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         # The port comes first: whoever has it, no database was started in vain.
-        with listening(options.port) as sockets, database(options.data) as mongod:
+        with listening(port, elsewhere) as sockets, database(data) as mongod:
             asyncio.run(serve(sockets, mongod))
     except KeyboardInterrupt:
         pass
@@ -74,14 +85,14 @@ def port(text: str) -> int:
 
 
 @contextmanager
-def listening(port: int) -> Iterator[list[socket]]:
+def listening(port: int, elsewhere: str) -> Iterator[list[socket]]:
     """Sockets on a port of this machine, which no other machine can reach."""
     try:
         sockets = bind_sockets(port, HOST)
     except OSError as error:
         raise Stopped(
             f"Port {port} on {HOST} cannot be had ({error.strerror}); stop what listens there, "
-            "or choose another: make run PORT=8889."
+            f"or choose another: {elsewhere}."
         ) from error
     try:
         yield sockets
