@@ -45,7 +45,7 @@ audit.handlers.replay audit.handlers.restore_set audit.handlers.subscriptions
 audit.handlers.across_pages audit.handlers.activity_pages audit.handlers.subscription_pages
 audit.handlers.routing audit.auditor
 cli.output cli.application cli.history cli.worker
-cli.demo cli.main __main__
+cli.demo cli.serving cli.supervising cli.serve cli.main __main__
 """.split()  # noqa: SIM905 - read in lines
 
 CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.context"} | {
@@ -63,7 +63,7 @@ CORE = {"audit.errors", "audit.diff", "audit.redaction", "audit.events", "audit.
 
 HOMES = {
     "tornado": {"mongoengine_handler", "openapi.route", "routes", "problems", "audit.handlers"}
-    | {"audit.pages.values", "audit.pages.rendering"},
+    | {"audit.pages.values", "audit.pages.rendering", "cli"},
     "blinker": {"signals"},
     "jsonpatch": {"patching"},
     "msgspec": {"jsontext"},

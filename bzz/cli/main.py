@@ -12,6 +12,7 @@ from bzz.audit import AuditError
 from bzz.cli.application import APP
 from bzz.cli.demo import demo
 from bzz.cli.history import history
+from bzz.cli.serve import serve
 from bzz.cli.worker import worker
 from bzz.errors import BzzError
 from bzz.version import __version__
@@ -45,5 +46,5 @@ def bzz(app: str | None) -> None:
     """
 
 
-for each in (demo, history, worker):
+for each in (demo, history, serve, worker):
     bzz.add_command(each)
