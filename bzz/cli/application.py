@@ -20,15 +20,13 @@ from bzz.work import document_key
 
 APP = "BZZ_APP"
 
-WHICH = f"Which application? Say --app module:auditor, or set {APP}=module:auditor."
-
 Command = Callable[..., Any]
 
 
-def auditor_named(ctx: click.Context, param: click.Parameter, value: str) -> Auditor:
-    """What an argument `module:attribute` names: an auditor, or a function that returns one.
+def auditor_named(value: str) -> Auditor:
+    """What `module:attribute` names: an auditor, or a function that returns one.
 
-    As click calls it.  Raises `click.BadParameter` where there is none.
+    Raises `click.BadParameter` where there is none.
     """
     found = object_named(value)
     if not isinstance(found, Auditor) and callable(found):
@@ -60,16 +58,28 @@ def audited(command: Command) -> Command:
 
 
 def application_name(ctx: click.Context, value: str | None = None) -> str | None:
-    """The name of the auditor: what was said at the command, in front of it, or by `BZZ_APP`."""
-    # Not click's envvar: the option in front of the command stands between the two.
-    return value or ctx.find_root().params.get("app") or None
+    """The name of the auditor: as it was said at the command, in front of it, or by `BZZ_APP`."""
+    # Not click's envvar: the options in front of the command stand between the two.
+    here: click.Context | None = ctx
+    while here is not None and not value:
+        value = here.params.get("app")
+        here = here.parent
+    return value or None
 
 
-def _auditor_of(ctx: click.Context, param: click.Parameter, value: str | None) -> Auditor:
+def auditor_for(ctx: click.Context, value: str | None = None) -> Auditor:
+    """The auditor of that name.  Raises `click.UsageError` where none is said, or there is none."""
     name = application_name(ctx, value)
     if name is None:
-        raise click.UsageError(WHICH)
-    return auditor_named(ctx, param, name)
+        raise click.UsageError(
+            f"Which application? Say --app module:auditor, or set {APP}=module:auditor."
+        )
+    return auditor_named(name)
+
+
+def _auditor_of(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    # When a shell asks what may come next, nothing is to be loaded.
+    return value if ctx.resilient_parsing else auditor_for(ctx, value)
 
 
 def model_named(auditor: Auditor, name: str) -> Any:

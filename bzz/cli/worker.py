@@ -9,8 +9,9 @@ from types import FrameType
 
 import click
 
-from bzz.audit import AuditError, Auditor
-from bzz.cli.application import WHICH, application_name, auditor_named
+from bzz.audit import AuditError
+from bzz.cli.application import auditor_for
+from bzz.cli.completion import subscription_names
 from bzz.errors import BzzError
 
 _log = logging.getLogger("bzz.worker")
@@ -19,7 +20,13 @@ _log = logging.getLogger("bzz.worker")
 @click.command()
 @click.argument("named", required=False, metavar="[AUDITOR]")
 @click.option("--app", metavar="MODULE:AUDITOR", help="The same as the argument.")
-@click.option("--only", multiple=True, metavar="NAME", help="This subscription; may be repeated.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=subscription_names,
+    help="This subscription; may be repeated.",
+)
 @click.option(
     "--grace",
     type=click.FloatRange(0),
@@ -39,7 +46,7 @@ def worker(
     others take over. Ends with 0 when it was told to, with 1 when it cannot work, with 2 when
     the arguments are wrong.
     """
-    auditor = _auditor(ctx, named, app)
+    auditor = auditor_for(ctx, named or app)
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     ended = threading.Event()
@@ -61,11 +68,3 @@ def worker(
     _log.info("Ending")
     running.close(grace)
     auditor.close()
-
-
-def _auditor(ctx: click.Context, named: str | None, app: str | None) -> Auditor:
-    name = application_name(ctx, named or app)
-    if name is None:
-        raise click.UsageError(WHICH)
-    [argument] = [each for each in ctx.command.params if each.name == "named"]
-    return auditor_named(ctx, argument, name)
