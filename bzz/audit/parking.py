@@ -123,6 +123,10 @@ class ParkingStore:
         groups = [{"$match": {"n": name}}, {"$group": {"_id": "$i", "count": {"$sum": 1}}}]
         return {Waits(each["_id"]): int(each["count"]) for each in self._outside.aggregate(groups)}
 
+    def behind(self, name: str, position: int) -> int:
+        """How many events behind a position there are, of all states."""
+        return int(self._outside.count_documents({"n": name, "p": {"$gt": position}}))
+
     def due(self, name: str) -> Parked | None:
         """The first of a queue that is to be tried now; None when there is none."""
         query = {"n": name, "i": Waits.WAITING.value, "$expr": _DUE, "u": {"$exists": True}}

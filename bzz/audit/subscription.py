@@ -87,6 +87,26 @@ class Replayed:
     delivered: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restart:
+    """What a restart will do.
+
+    Attributes
+    ----------
+    position: behind which the subscription goes on.
+    head: the last position that there is.
+    again: events that its consumer was done with, or that were left out, and that come again.
+    passed: events that it has not dealt with yet, and that will not come.
+    forgotten: events that it has set aside and forgets, since they come again.
+    """
+
+    position: int
+    head: int
+    again: int
+    passed: int
+    forgotten: int
+
+
 class Subscription:
     """One subscription, to be looked after.  `auditor.subscription(name)` gives it.
 
@@ -230,6 +250,33 @@ class Subscription:
 
         self._change(skip)
 
+    def preview_restart(self, start: Start) -> Restart:
+        """What `restart` will do from how it stands now.  Raises as `restart`.
+
+        Counts events, which takes a while where there are many.
+        """
+        head = self._auditor.feed.head()
+        position = first_position(self._auditor, checked_start(self.name, start), head)
+        present = min(self._checkpoint().position, head.position)
+        return Restart(
+            position=position,
+            head=head.position,
+            again=self._count(position, present),
+            passed=self._count(present, position),
+            forgotten=self._books.parking.behind(self.name, position),
+        )
+
+    def _count(self, after: int, last: int) -> int:
+        """How many events that it wants have positions after one, up to another."""
+        if after >= last:
+            return 0
+        declaration = self._declaration
+        wanted = declaration.query(self._auditor.tracked_for(declaration))
+        _, events = self._auditor.store.count(
+            {"$and": [{"p": {"$gt": after, "$lte": last}}, wanted]}
+        )
+        return events
+
     def restart(self, start: Start) -> None:
         """Let it go on from another place: 'first', 'latest', a position or a time.
 
@@ -250,13 +297,20 @@ class Subscription:
 
         self._auditor.alone(restart, deadline=Deadline())
 
-    def replay(self, into: str, *, after: int = 0) -> Replayed:
+    def replay(
+        self,
+        into: str,
+        *,
+        after: int = 0,
+        progress: Callable[[Replayed], object] | None = None,
+    ) -> Replayed:
         """Run the consumer over the history again, into a fresh target, in this thread.
 
         It gets the events after a position, up to the last one there is, with `ctx.replay` true;
         `ctx.collection('name')` is then the collection `name_into`.  It has a checkpoint of its
         own until it is done: where it was interrupted, call it again with the same target to go
-        on where it ended, whatever `after` is then.
+        on where it ended, whatever `after` is then.  `progress` is called with how far it is,
+        now and then.
 
         Raises `NotReplayable` for a consumer that is not to be run again, `SetupError` for a
         target that cannot be part of a name, `TargetNotEmpty` where a new one has documents,
@@ -276,6 +330,8 @@ class Subscription:
             self._books.checkpoints.begin(Checkpoint(delivery.name, after, head.epoch))
         try:
             while (checkpoint := delivery.checkpoint()).position < head.position:
+                if progress is not None:
+                    progress(Replayed(checkpoint.position, checkpoint.delivered))
                 delivery.step()
             checkpoint.check(self._auditor.feed.head())
             self._books.checkpoints.drop(checkpoint)

@@ -10,9 +10,11 @@ from pymongo.errors import PyMongoError
 
 from bzz.audit import AuditError
 from bzz.cli.application import APP
+from bzz.cli.completion import completion
 from bzz.cli.demo import demo
 from bzz.cli.history import history
 from bzz.cli.serve import serve
+from bzz.cli.subscriptions import subscriptions
 from bzz.cli.worker import worker
 from bzz.errors import BzzError
 from bzz.version import __version__
@@ -46,5 +48,5 @@ def bzz(app: str | None) -> None:
     """
 
 
-for each in (demo, history, serve, worker):
+for each in (completion, demo, history, serve, subscriptions, worker):
     bzz.add_command(each)
