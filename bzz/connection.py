@@ -87,12 +87,12 @@ def prepare(model: Model) -> None:
 def _prepare(client: Any, model: Model) -> None:
     first = not _is_known(client)
     if first and has_transactions(client):
-        _check_server(client)
+        check_server(client)
         _bind_databases(client)
     for each in _unseen(client):
         _see(each)
     if first and has_transactions(client):
-        _try(client, model._get_db())
+        try_transaction(client, model._get_db())
     _prepared[id(client)] = client
 
 
@@ -100,19 +100,21 @@ def _is_known(client: Any) -> bool:
     return _prepared.get(id(client)) is client
 
 
-def _check_server(client: Any) -> None:
-    hello = client.admin.command("hello")
+def check_server(client: Any) -> dict[str, Any]:
+    """What the server says of itself.  Raises `SetupError` for one that bzz cannot work with."""
+    hello: dict[str, Any] = client.admin.command("hello")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise SetupError(STANDALONE)
     if hello["maxWireVersion"] < _WIRE_VERSION_OF_6_0:
         raise SetupError(TOO_OLD)
+    return hello
 
 
 def _bind_databases(client: Any) -> None:
     for alias, database in _databases(client):
         if not isinstance(database, BoundDatabase):
             bound = mongoengine_connection._dbs[alias] = BoundDatabase.of(database)
-            for model in _models(client):
+            for model in models_on(client):
                 # Never None in between: another thread may be about to return what it has.
                 if _alias(model) == alias and model._collection is not None:
                     model._collection = bound[model._get_collection_name()]
@@ -126,7 +128,8 @@ def _databases(client: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def _models(client: Any) -> list[Model]:
+def models_on(client: Any) -> list[Model]:
+    """All Document classes that are stored through a client, those without audit too."""
     aliases = {
         alias for alias, each in mongoengine_connection._connections.items() if each is client
     }
@@ -140,7 +143,7 @@ def _models(client: Any) -> list[Model]:
 
 
 def _unseen(client: Any) -> list[Model]:
-    return [model for model in _models(client) if not _is_prepared(model)]
+    return [model for model in models_on(client) if not _is_prepared(model)]
 
 
 def _is_prepared(model: Model) -> bool:
@@ -179,8 +182,11 @@ def make_collection(database: Any, name: str, **options: Any) -> None:
 _NAMESPACE_EXISTS = 48
 
 
-def _try(client: Any, database: Any) -> None:
-    """One transaction with a write, an update and a read, taken back."""
+def try_transaction(client: Any, database: Any) -> None:
+    """One transaction with a write, an update and a read, taken back, in a collection of its own.
+
+    `database` is one that knows bound sessions.  Raises `SetupError`.
+    """
     # A name of its own: other processes, which start at the same time, drop theirs.
     name = f"bzz_trial_{ObjectId()}"
     try:

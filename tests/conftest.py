@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +33,21 @@ def mongod() -> Iterator[embedded.Mongod]:
 @pytest.fixture(scope="session")
 def mongod_uri(mongod: embedded.Mongod) -> str:
     return mongod.uri
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory: Any) -> Iterator[str]:
+    """The URI of a mongod that is no replica set."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    folder = tmp_path_factory.mktemp("standalone")
+    command = [embedded.find_mongod(), "--dbpath", folder, "--port", str(port)]
+    command += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
+    yield f"mongodb://127.0.0.1:{port}/?uuidRepresentation=standard"
+    process.terminate()
+    process.wait(30)
 
 
 @pytest.fixture

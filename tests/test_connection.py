@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +12,7 @@ from mongoengine import Document, IntField, StringField, get_db
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.synchronous.database import Database
 
-from bzz import MongoEngineRestHandler, connection, embedded
+from bzz import MongoEngineRestHandler, connection
 from bzz.audit import Auditor
 from bzz.errors import SetupError, Unavailable
 from bzz.signals import post_create_instance
@@ -23,21 +21,6 @@ from tests.house import built, failing, new_database, own_registry, stored
 from tests.support import Server
 
 HOSTED = "&w=majority&journal=true&readPreference=secondaryPreferred"
-
-
-@pytest.fixture(scope="module")
-def standalone(tmp_path_factory):
-    """The URI of a mongod that is no replica set."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    folder = tmp_path_factory.mktemp("standalone")
-    command = [embedded.find_mongod(), "--dbpath", folder, "--port", str(port)]
-    command += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
-    yield f"mongodb://127.0.0.1:{port}/?uuidRepresentation=standard"
-    process.terminate()
-    process.wait(30)
 
 
 @pytest.fixture
@@ -147,7 +130,7 @@ def test_a_trial_collection_that_may_not_be_made_says_so(database):
         failing(client, ["create"], errorCode=13),
         pytest.raises(SetupError, match="A trial transaction on the database 't.*' failed: "),
     ):
-        connection._try(client, database)
+        connection.try_transaction(client, database)
 
 
 def test_a_trial_leaves_nothing_behind(house):
@@ -274,7 +257,7 @@ def test_clients_may_prepare_the_same_database_at_once(database, mongod_uri):
     def prepare(client):
         barrier.wait()
         connection.make_collection(client[database.name], "made")
-        connection._try(client, client[database.name])
+        connection.try_transaction(client, client[database.name])
 
     with ThreadPoolExecutor(count) as pool:
         list(pool.map(prepare, clients))
@@ -380,7 +363,7 @@ def test_an_error_of_the_driver_while_preparing_is_unavailable(house, monkeypatc
     def broken(client):
         raise PyMongoError("broken")
 
-    monkeypatch.setattr(connection, "_check_server", broken)
+    monkeypatch.setattr(connection, "check_server", broken)
 
     with pytest.raises(Unavailable, match="The database does not answer: broken"):
         house.track()

@@ -623,10 +623,15 @@ class Auditor:
 
         Raises `UnknownSubscription`, and `SetupError` on mongomock, which has no positions.
         """
+        declaration = self.declaration(name)
+        self.prepare()
+        return Subscription(self, declaration)
+
+    def declaration(self, name: str) -> Declaration:
+        """What a subscription was declared to want.  Raises `UnknownSubscription`."""
         if name not in self._declarations:
             raise UnknownSubscription(name, self._declarations)
-        self.prepare()
-        return Subscription(self, self._declarations[name])
+        return self._declarations[name]
 
     def worker(self, only: Iterable[str] | None = None) -> Worker:
         """What runs subscriptions in threads of this process, once it is started.
@@ -635,13 +640,11 @@ class Auditor:
         `UnknownSubscription`, `SetupError`.
         """
         names = list(self._declarations if only is None else only)
-        for name in names:
-            if name not in self._declarations:
-                raise UnknownSubscription(name, self._declarations)
+        declarations = [self.declaration(name) for name in names]
         self.prepare()
         self.books.prepare()
         self._start_sequencing()
-        return Worker(self, [self._declarations[name] for name in names])
+        return Worker(self, declarations)
 
     async def start(self) -> None:
         """Start what runs in a web process now, and not with its first request.
@@ -694,6 +697,19 @@ class Auditor:
         Runs by itself on first use; cheap afterwards.  Raises `SetupError` with one sentence
         that says what to do, `Unavailable` when the server does not answer.
         """
+        client, models = self.client(), list(self._tracked)
+        connection.prepare(models[0])
+        self._listen()
+        if client is not self._client:
+            with self._preparing:  # by one thread, if several are first
+                if client is not self._client:
+                    self._prepare_store(client, models)
+
+    def client(self) -> Any:
+        """The client through which all models are stored; asks the server nothing.
+
+        Raises `SetupError` where there are no models, or no such client.
+        """
         if not self._tracked:
             raise SetupError("This auditor has no models: pass audit= to routes_for, or track().")
         models = list(self._tracked)
@@ -705,12 +721,7 @@ class Auditor:
                     f"{models[0].__name__}, and one transaction cannot span two: "
                     "give it an auditor of its own."
                 )
-        connection.prepare(models[0])
-        self._listen()
-        if client is not self._client:
-            with self._preparing:  # by one thread, if several are first
-                if client is not self._client:
-                    self._prepare_store(client, models)
+        return client
 
     def _prepare_store(self, client: Any, models: list[Model]) -> None:
         database, real = models[0]._get_db(), connection.has_transactions(client)

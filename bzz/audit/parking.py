@@ -22,7 +22,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from bzz.audit.errors import NotParked
-from bzz.audit.store import utc
+from bzz.audit.store import Indexes, utc
 from bzz.connection import make_collection
 from bzz.source import id_key
 from bzz.values import EXACT
@@ -30,6 +30,11 @@ from bzz.values import EXACT
 PARKED = "bzz_parked"
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds before the first further try of an event, and before any at most."""
+INDEXES: Indexes = {
+    "position": ([("n", 1), ("p", 1)], {"unique": True}),
+    "queue": ([("n", 1), ("s", 1), ("d", 1), ("p", 1)], {}),
+    "due": ([("n", 1), ("i", 1), ("u", 1)], {}),
+}
 _WORDS = 500
 
 StreamKey = tuple[str, bytes]
@@ -106,9 +111,8 @@ class ParkingStore:
     def prepare(self) -> None:
         """Make the collection and its indexes."""
         make_collection(self._database, PARKED)
-        self._inside.create_index([("n", 1), ("p", 1)], unique=True, name="position")
-        self._inside.create_index([("n", 1), ("s", 1), ("d", 1), ("p", 1)], name="queue")
-        self._inside.create_index([("n", 1), ("i", 1), ("u", 1)], name="due")
+        for name, (keys, options) in INDEXES.items():
+            self._inside.create_index(keys, name=name, **options)
 
     # Reading -----------------------------------------------------------------------------
 

@@ -31,10 +31,17 @@ from pymongo.write_concern import WriteConcern
 from bzz.audit.blaming import Origins
 from bzz.audit.diff import digest
 from bzz.audit.events import Event, State
+from bzz.audit.store import Indexes
 from bzz.connection import make_collection
 from bzz.values import EXACT, Hidden, encoded
 
 COLLECTION = "bzz_snapshots"
+INDEXES: Indexes = {
+    "stream_version": (
+        [("s", ASCENDING), ("d", ASCENDING), ("v", ASCENDING)],
+        {"unique": True},
+    ),
+}
 
 INTERVAL = 100
 """So many events are folded in some 2 ms, which is what the fastest of requests take anyway; to
@@ -113,8 +120,8 @@ class SnapshotStore:
         try:
             if self._real:
                 make_collection(self._database, COLLECTION)
-            key = [("s", ASCENDING), ("d", ASCENDING), ("v", ASCENDING)]
-            self._collection.create_index(key, unique=True, name="stream_version")
+            for name, (keys, options) in INDEXES.items():
+                self._collection.create_index(keys, name=name, **options)
         except PyMongoError as error:
             _log.debug("%s cannot be made: %s", COLLECTION, error)
 

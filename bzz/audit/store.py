@@ -55,12 +55,15 @@ _OPERATIONS = {letter: operation for operation, letter in _LETTERS.items()}
 
 _INDEX = "stream_version"
 _UNIQUE_KEY = [("s", ASCENDING), ("d", ASCENDING), ("v", ASCENDING)]
-_INDEXES = {
-    "stream_time": [("s", ASCENDING), ("t", ASCENDING)],
-    CORRELATION: [("k", ASCENDING)],
+Indexes = dict[str, tuple[list[tuple[str, int]], dict[str, Any]]]
+"""Indexes by their names: their keys, and their further options."""
+INDEXES: Indexes = {
+    _INDEX: (_UNIQUE_KEY, {"unique": True}),
+    # For sets of documents: all of a model since a time, all that a request wrote.
+    "stream_time": ([("s", ASCENDING), ("t", ASCENDING)], {}),
+    CORRELATION: ([("k", ASCENDING)], {}),
 }
-"""For sets of documents: all that a request wrote, all of a model since a time."""
-_PARTIAL_INDEXES: dict[str, tuple[list[tuple[str, int]], dict[str, Any]]] = {
+PARTIAL_INDEXES: Indexes = {
     POSITION: ([("p", ASCENDING)], {"unique": True, "partialFilterExpression": {"p": {"$gt": 0}}}),
     UNNUMBERED: ([("n", ASCENDING)], {"partialFilterExpression": {"p": 0}}),
     TRANSACTION: (
@@ -101,12 +104,9 @@ class HistoryStore:
         try:
             if self._real and COLLECTION not in self._database.list_collection_names():
                 self._create()
-            self._inside.create_index(_UNIQUE_KEY, unique=True, name=_INDEX)
-            for name, keys in _INDEXES.items():
-                self._inside.create_index(keys, name=name)
-            if self._real:
-                for name, (keys, options) in _PARTIAL_INDEXES.items():
-                    self._inside.create_index(keys, name=name, **options)
+            wanted = INDEXES | PARTIAL_INDEXES if self._real else INDEXES
+            for name, (keys, options) in wanted.items():
+                self._inside.create_index(keys, name=name, **options)
         except OperationFailure as error:
             raise EventNotStored(_said(error)) from error
 
