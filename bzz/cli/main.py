@@ -12,6 +12,7 @@ from bzz.audit import AuditError
 from bzz.cli.application import APP
 from bzz.cli.completion import completion
 from bzz.cli.demo import demo
+from bzz.cli.doctor import doctor
 from bzz.cli.history import history
 from bzz.cli.serve import serve
 from bzz.cli.subscriptions import subscriptions
@@ -48,5 +49,5 @@ def bzz(app: str | None) -> None:
     """
 
 
-for each in (completion, demo, history, serve, subscriptions, worker):
+for each in (completion, demo, doctor, history, serve, subscriptions, worker):
     bzz.add_command(each)
