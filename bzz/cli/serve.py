@@ -117,6 +117,7 @@ def serve(
             sockets,
             grace=grace,
             signals=_ending_signals(),
+            is_kept=False,
             is_ready=lambda _: _welcome(f"{application} at {where}"),
             **options,
         )
@@ -187,6 +188,7 @@ def _serve_below(application: str, inherited: str, grace: float, options: dict[s
             sockets,
             grace=grace,
             signals=[signal.SIGTERM],
+            is_kept=True,
             is_ready=tell,
             **options,
         )

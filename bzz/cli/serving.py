@@ -123,11 +123,13 @@ class _Watched(HTTPMessageDelegate):
 class Ending:
     """What signals, and the process above, say about the end.
 
-    The second signal ends the process at once, with 1.
+    The second signal ends the process at once, with 1, unless it `is_kept`: then it is the
+    process above that decides, and signals may come from it and from who has started it as well.
     """
 
-    def __init__(self, numbers: Iterable[int]) -> None:
+    def __init__(self, numbers: Iterable[int], *, is_kept: bool) -> None:
         self._loop = asyncio.get_running_loop()
+        self._is_kept = is_kept
         self._told = asyncio.Event()
         for each in numbers:
             try:
@@ -137,7 +139,7 @@ class Ending:
 
     def tell(self) -> None:
         """Say that it ends."""
-        if self._told.is_set():
+        if self._told.is_set() and not self._is_kept:
             _log.warning("Ending at once")
             os._exit(1)
         self._told.set()
@@ -153,6 +155,7 @@ async def serve(
     *,
     grace: float,
     signals: Iterable[int],
+    is_kept: bool,
     is_ready: Callable[[Ending], object],
     **options: Any,
 ) -> None:
@@ -163,13 +166,14 @@ async def serve(
         sockets: that are bound.
         grace: seconds for the requests in work, at the end.
         signals: those that end it.
+        is_kept: whether another process keeps this one.
         is_ready: called once it serves.
         options: those of Tornado's server.
 
     Raises `click.ClickException` for what is no application, and what the function and
     `Auditor.prepare` raise.
     """
-    ending = Ending(signals)
+    ending = Ending(signals, is_kept=is_kept)
     application = await _application(found)
     for each in _auditors():
         await _start(each)

@@ -146,6 +146,8 @@ def skip(
     out: Output,
 ) -> None:
     """Leave a parked event out, for good, and go on with its stream."""
+    if not reason.strip():
+        raise click.UsageError("A skipped event needs a reason: say why it is left out.")
     found = auditor.subscription(name)
     item = _shown(auditor, _parked_at(found, position))
     event = item["event"]

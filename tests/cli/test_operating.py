@@ -284,7 +284,7 @@ def test_an_event_is_not_skipped_without_a_reason(house, ill):
     assert 2 == result.exit_code
     assert "Missing option '--reason'" in result.stderr
     blank = run("subscriptions", "skip", "index", "1", "--yes", "--reason= ")
-    assert 1 == blank.exit_code
+    assert 2 == blank.exit_code
     assert "Error: A skipped event needs a reason: say why it is left out.\n" in blank.stderr
 
 

@@ -118,6 +118,13 @@ def is_alive(pid):
     return False
 
 
+def slow(served, client, pool):
+    """A request that waits for the gate, once a process has it."""
+    answer = pool.submit(client.post, "/note/", {"text": "slow"}, headers={"X-Slow": "1"})
+    served.waits_for_the_gate()
+    return answer
+
+
 # One process -----------------------------------------------------------------------------------
 
 
@@ -141,8 +148,7 @@ def test_a_write_in_flight_is_answered_and_stored_when_the_server_is_told_to_end
     serving, database, arguments
 ):
     with serving(*arguments) as served, served.client() as client, ThreadPoolExecutor() as pool:
-        answer = pool.submit(client.post, "/note/", {"text": "slow"}, headers={"X-Slow": "1"})
-        served.waits_for_the_gate()
+        answer = slow(served, client, pool)
         served.process.send_signal(signal.SIGTERM)
         wait_until(lambda: "Ending" in served.said())
         served.gate.touch()
@@ -165,8 +171,7 @@ def test_a_server_that_is_told_to_end_ends_with_0(serving, number):
 
 def test_what_is_not_answered_within_the_grace_is_cut_off(serving, database):
     with serving("--grace=0.3") as served, served.client() as client, ThreadPoolExecutor() as pool:
-        answer = pool.submit(client.post, "/note/", {"text": "slow"}, headers={"X-Slow": "1"})
-        served.waits_for_the_gate()
+        answer = slow(served, client, pool)
 
         assert 0 == served.end()
         with pytest.raises((HTTPException, OSError)):
@@ -176,8 +181,7 @@ def test_what_is_not_answered_within_the_grace_is_cut_off(serving, database):
 
 def test_a_second_signal_ends_it_at_once(serving):
     with serving("--grace=100") as served, served.client() as client, ThreadPoolExecutor() as pool:
-        pool.submit(client.post, "/note/", {"text": "slow"}, headers={"X-Slow": "1"})
-        served.waits_for_the_gate()
+        slow(served, client, pool)
         served.process.send_signal(signal.SIGTERM)
         wait_until(lambda: "Ending" in served.said())
 
@@ -207,8 +211,7 @@ def test_a_live_stream_ends_cleanly(serving):
 
 def test_no_connection_is_taken_any_more_while_it_ends(serving):
     with serving("--grace=100") as served, served.client() as client, ThreadPoolExecutor() as pool:
-        answer = pool.submit(client.post, "/note/", {"text": "slow"}, headers={"X-Slow": "1"})
-        served.waits_for_the_gate()
+        answer = slow(served, client, pool)
         served.process.send_signal(signal.SIGTERM)
         wait_until(lambda: "Ending" in served.said())
         with pytest.raises(ConnectionRefusedError):
@@ -292,8 +295,7 @@ def test_a_second_signal_kills_the_processes(serving):
         served.client() as client,
         ThreadPoolExecutor() as pool,
     ):
-        pool.submit(client.post, "/note/", {"text": "slow"}, headers={"X-Slow": "1"})
-        served.waits_for_the_gate()
+        slow(served, client, pool)
         served.process.send_signal(signal.SIGTERM)
         wait_until(lambda: "Ending" in served.said())
 
@@ -325,6 +327,37 @@ def test_sighup_starts_all_anew_without_a_refused_connection(serving):
         assert [] == wrong
         assert 2 == len(served.pids(2) - before)
         assert 0 == served.end()
+
+
+def test_a_request_in_flight_is_answered_by_the_process_that_leaves(serving):
+    with (
+        serving("--processes=2", "--grace=100") as served,
+        served.client() as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        answer = slow(served, client, pool)
+        served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "All processes were started anew" in served.said(), 60)
+        served.gate.touch()
+
+        assert 201 == answer.result(30).status
+
+
+def test_a_signal_to_all_processes_at_once_is_one(serving):
+    with (
+        serving("--processes=2", "--grace=100") as served,
+        served.client() as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        pids = served.pids(2)
+        answer = slow(served, client, pool)
+        for each in (*pids, served.process.pid):  # as systemd does
+            os.kill(each, signal.SIGTERM)
+        wait_until(lambda: served.said().count("Ending") == 2)
+        served.gate.touch()
+
+        assert 201 == answer.result(30).status
+        assert 0 == served.process.wait(30)
 
 
 def test_where_nothing_new_can_be_started_the_old_processes_go_on(serving):
