@@ -150,4 +150,5 @@ def _client(uri: str) -> pymongo.MongoClient[dict[str, Any]]:
     try:
         return pymongo.MongoClient(uri)
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise click.BadParameter(f"{uri!r} names no server: {error}", param_hint="--uri") from error
+        # Without the URI, which may have a password.
+        raise click.BadParameter(f"It names no server: {error}", param_hint="--uri") from error

@@ -181,6 +181,7 @@ async def serve(
     server.add_sockets(sockets)
     is_ready(ending)
     await ending.wait()
+    server.stop()
     _log.info("Ending")
     _cut_off_after(grace + _AFTER)
     # Together: the streams that an auditor ends are requests that the server waits for.

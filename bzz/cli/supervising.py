@@ -68,7 +68,7 @@ class Supervisor:
 
     Args:
         command: of one process.
-        sockets: that are bound.
+        sockets: that are bound; they are closed at the end.
         count: how many processes.
         grace: seconds that a process takes to end in order.
         is_ready: called once all serve.
@@ -142,16 +142,18 @@ class Supervisor:
             await self._renew()
 
     async def _finish(self) -> None:
+        for each in self._sockets:
+            each.close()  # else connections would wait here for processes that take none any more
         for task in self._tasks:
             task.cancel()
-        for each in self._children:
-            if each.is_wanted:
-                each.send(signal.SIGTERM)
-        waiting = [asyncio.ensure_future(each.wait()) for each in self._children]
+        for child in self._children:
+            if child.is_wanted:
+                child.send(signal.SIGTERM)
+        waiting = [asyncio.ensure_future(child.wait()) for child in self._children]
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=self._grace + _AFTER)
-            for each in self._children if late else ():
-                each.send(signal.SIGKILL)
+            for child in self._children if late else ():
+                child.send(signal.SIGKILL)
             await asyncio.gather(*waiting)
 
     async def _start(self) -> _Child:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import mongoengine
+import pymongo
 import pytest
 from click.testing import CliRunner
 from mongoengine import Document, IntField, StringField, get_db
 
+from bzz import embedded
 from bzz.audit import Auditor
 from bzz.cli import history_checks, server_checks
 from bzz.cli.main import bzz
@@ -19,6 +23,7 @@ from tests.audit.subscribers import caught_up, hurry, working
 from tests.cli import here
 from tests.cli.here import run
 from tests.house import built, failing, new_database
+from tests.support import wait_until
 from tests.test_connection import hello_as
 
 NOBODY = "mongodb://127.0.0.1:9/"
@@ -297,6 +302,48 @@ def test_rights_in_another_database_do_not_count(house, monkeypatch):
     privileges(monkeypatch, {"resource": elsewhere, "actions": sorted(server_checks._NEEDED)})
 
     assert "fail" == reported(code=3)["privileges"]["state"]
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A replica set with access control: the URI of one who may read and write in one database."""
+    key = tmp_path / "key"
+    key.write_text("secret" * 10)
+    key.chmod(0o600)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [embedded.find_mongod(), "--dbpath", tmp_path, "--port", port, "--keyFile", key]
+    command += ["--replSet", "rs", "--bind_ip", "127.0.0.1", "--nounixsocket"]
+    process = subprocess.Popen(
+        [*map(str, command), "--wiredTigerCacheSizeGB", "0.25"], stdout=subprocess.DEVNULL
+    )
+    with pymongo.MongoClient(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+        members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
+        client.admin.command("replSetInitiate", {"_id": "rs", "members": members})
+        wait_until(lambda: client.admin.command("hello")["isWritablePrimary"])
+        roles = [{"role": "root", "db": "admin"}]
+        client.admin.command("createUser", "root", pwd="root", roles=roles)
+    with pymongo.MongoClient(f"mongodb://root:root@127.0.0.1:{port}/?replicaSet=rs") as client:
+        roles = [{"role": "readWrite", "db": "shop"}]
+        client.admin.command("createUser", "app", pwd="app", roles=roles)
+    yield f"mongodb://app:app@127.0.0.1:{port}/{{}}?replicaSet=rs&authSource=admin"
+    process.terminate()
+    process.wait(30)
+
+
+def test_the_role_readwrite_is_enough_and_what_it_may_not_see_is_a_warning(guarded):
+    found = of_uri(guarded.format("shop"))
+    elsewhere = of_uri(guarded.format("other"), code=3)
+
+    assert "ok: app@admin may do what bzz does in shop." == said(found["privileges"])
+    assert ("ok", "warn", "warn", "warn") == tuple(
+        found[each]["state"]
+        for each in ("transactions", "compatibility", "storage engine", "oplog")
+    )
+    assert ("fail", "fail") == tuple(
+        elsewhere[each]["state"] for each in ("privileges", "transactions")
+    )
 
 
 def test_what_a_user_may_not_look_at_is_a_warning(house):
@@ -607,7 +654,7 @@ def test_fix_says_so_where_nothing_is_missing(house):
     ("arguments", "message"),
     [
         pytest.param([], "Say --app module:auditor (or set BZZ_APP), or --uri", id="nothing"),
-        pytest.param(["--uri=http://x/"], "'http://x/' names no server: ", id="no MongoDB"),
+        pytest.param(["--uri=http://u:secret@x/"], "It names no server: Invalid", id="no MongoDB"),
         pytest.param(["--uri=mongodb://x/?w=a&w=", "--fix"], "--fix makes what an app", id="fix"),
         pytest.param(["--uri=mongodb://x/", "--app=a:b"], "Say --app or --uri", id="both"),
         pytest.param(["--app=none:auditor"], "There is no module 'none'", id="no module"),
@@ -618,3 +665,4 @@ def test_wrong_arguments_end_it_with_2(arguments, message):
 
     assert 2 == result.exit_code
     assert message in result.stderr
+    assert "secret" not in result.stderr

@@ -209,11 +209,17 @@ def test_a_live_stream_ends_cleanly(serving):
     assert rest.startswith(b"id: 0-")
 
 
-def test_no_connection_is_taken_any_more_while_it_ends(serving):
-    with serving("--grace=100") as served, served.client() as client, ThreadPoolExecutor() as pool:
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_no_connection_is_taken_any_more_while_it_ends(serving, count):
+    with (
+        serving("--grace=100", f"--processes={count}") as served,
+        served.client() as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        served.pids(int(count))
         answer = slow(served, client, pool)
         served.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: "Ending" in served.said())
+        wait_until(lambda: served.said().count("Ending") == int(count))
         with pytest.raises(ConnectionRefusedError):
             served.pid()
         served.gate.touch()
