@@ -27,7 +27,7 @@ from bzz.audit.tracking import Tracked
 from bzz.cli.findings import FAIL, OK, WARN, Check, Finding
 from bzz.cli.server_checks import bytes_told
 from bzz.recording import Model
-from bzz.values import EXACT
+from bzz.values import ABSENT, EXACT
 
 _INDEXES: Mapping[str, Indexes] = {
     store.COLLECTION: store.INDEXES | store.PARTIAL_INDEXES,
@@ -301,11 +301,17 @@ def seconds_told(seconds: float) -> str:
 @contextmanager
 def _left_alone(models: list[Model]) -> Iterator[None]:
     """MongoEngine makes the indexes of a collection when it is first asked for; not here."""
-    unused = [each for each in models if each.__dict__.get("_collection") is None]
+    before = {each: each.__dict__.get("_collection", ABSENT) for each in models}
+    unused = [
+        each for each, collection in before.items() if collection is None or collection is ABSENT
+    ]
     for each in unused:
         each._collection = each._get_db()[each._get_collection_name()]
     try:
         yield
     finally:
         for each in unused:
-            each._collection = None
+            if before[each] is ABSENT:
+                del each._collection  # it is that of the class that it inherits from
+            else:
+                each._collection = None

@@ -89,7 +89,6 @@ def serve(
     Ends with 0 when it was told to, with 1 when it cannot serve, with 2 when the arguments are
     wrong.
     """
-    logging.basicConfig(level=logging.INFO, format=_format(processes, inherited))
     options = {"xheaders": xheaders, "max_body_size": max_body * _MEGABYTE}
     options["max_buffer_size"] = options["max_body_size"]
     if inherited is not None:
@@ -103,6 +102,7 @@ def serve(
     sockets = _bound(port, address)
     where = _url(sockets[0])
     if count > 1:
+        _log_as("%(process)d ")
         supervisor = Supervisor(
             lambda handed: [sys.executable, "-m", "bzz", "serve", *_again(ctx, handed)],
             sockets,
@@ -111,9 +111,11 @@ def serve(
             is_ready=lambda: _welcome(f"{application} at {where} in {count} processes"),
         )
         ctx.exit(asyncio.run(supervisor.run()))
+    found = object_named(application)
+    _log_as()
     asyncio.run(
         serve_here(
-            object_named(application),
+            found,
             sockets,
             grace=grace,
             signals=_ending_signals(),
@@ -124,9 +126,9 @@ def serve(
     )
 
 
-def _format(processes: int, inherited: str | None) -> str:
-    which = "%(process)d " if processes != 1 or inherited else ""
-    return f"%(asctime)s {which}%(levelname)s %(message)s"
+def _log_as(which: str = "") -> None:
+    """Log on the standard error, unless the application does it in its own way by now."""
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {which}%(levelname)s %(message)s")
 
 
 def _bound(port: int, address: str) -> list[socket]:
@@ -182,9 +184,11 @@ def _serve_below(application: str, inherited: str, grace: float, options: dict[s
         asyncio.get_running_loop().remove_reader(link)
         ending.tell()
 
+    found = object_named(application)
+    _log_as("%(process)d ")
     asyncio.run(
         serve_here(
-            object_named(application),
+            found,
             sockets,
             grace=grace,
             signals=[signal.SIGTERM],

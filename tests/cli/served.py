@@ -1,12 +1,13 @@
 """An application for `bzz serve`, which is a process of its own.
 
 Told by its environment: MONGODB_URI; DATABASE; GATE, a file for which the slow requests wait;
-BROKEN, a file that breaks its start once it is there.
+BROKEN, a file that breaks its start once it is there; LOGS, in front of what it logs, if it does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from bzz.audit import Auditor
 GATE = Path(os.environ["GATE"])
 if Path(os.environ["BROKEN"]).exists():
     raise RuntimeError("It is broken.")
+
+if "LOGS" in os.environ:
+    logging.basicConfig(level=logging.INFO, format=f"{os.environ['LOGS']} %(message)s")
 
 mongoengine.connect(
     os.environ["DATABASE"],

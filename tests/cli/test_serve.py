@@ -137,6 +137,16 @@ def test_an_application_is_served_or_what_a_function_returns(serving, name):
     assert f"Serving tests.cli.served:{name} at http://127.0.0.1:{served.port}/" in served.banner
 
 
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_an_application_may_log_in_its_own_way(serving, monkeypatch, count):
+    monkeypatch.setenv("LOGS", "mine:")
+    with serving(f"--processes={count}") as served, served.client() as client:
+        client.get("/note/")
+        wait_until(lambda: "mine: 200 GET /note/ (127.0.0.1)" in served.said())
+
+    assert "INFO 200 GET" not in served.said()
+
+
 def test_requests_are_logged_as_tornado_does(serving):
     with serving() as served, served.client() as client:
         client.get("/note/")
