@@ -454,6 +454,21 @@ def test_events_that_wait_long_for_their_positions_fail(house, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(90.4, "90 s"), (3725, "1:02:05"), (100_000, "1 day, 3:46:40")]
+)
+def test_lengths_of_time_are_for_people(seconds, told):
+    assert told == history_checks.seconds_told(seconds)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(512, "512 bytes"), (1536, "1.5 KB"), (3 * 1024**3, "3.0 GB"), (2 * 1024**4, "2.0 TB")],
+)
+def test_sizes_are_for_people(size, told):
+    assert told == server_checks.bytes_told(size)
+
+
 def test_the_size_of_the_history_is_told(house):
     house.make(name="Ana")
 
