@@ -266,7 +266,7 @@ def test_without_a_terminal_nothing_is_skipped_unasked(house, ill):
 
     assert 2 == result.exit_code
     assert f"Position 1, created user {ill.ana.pk} version 1: ValueError: ill\n" in result.stderr
-    assert "look at it with --dry-run, or say --yes" in result.stderr
+    assert "There is nobody to ask" in result.stderr
     assert 2 == house.auditor.subscription("index").status().parked
 
 
