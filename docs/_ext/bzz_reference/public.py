@@ -42,7 +42,8 @@ _REASONS = {
         trace past routes_beside segment serve
     """,
     "a part of the auditor, for its other parts": """
-        bzz.audit.auditor.Auditor: alone audience books books_database feed has_transactions
+        bzz.audit.auditor.Auditor: alone audience books books_database client declaration feed
+        has_transactions
         history_under is_of_many live models recorder resources seals snapshots store tracked_as
         tracked_for tracked_of tracked_under watch window
         bzz.audit.history.History: around hidden own past recorded_as since told version_of
