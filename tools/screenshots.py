@@ -24,7 +24,7 @@ SHOTS: list[tuple[str, str, dict[str, int], str]] = [
     ("version", "/order/1007/history/3/", WIDE, "light"),
     ("compare", "/order/1007/history/diff/?from=1&to=3", WIDE, "light"),
     ("blame", "/person/ana/history/blame/", WIDE, "light"),
-    ("restore", "/order/1007/history/2/restore/", WIDE, "light"),
+    ("restore", "/order/1007/history/1/restore/", WIDE, "light"),
     ("activity", "/history/", WIDE, "light"),
     ("subscription", "/history/subscriptions/invoices/", WIDE, "light"),
     ("deleted", "/order/1015/history/", WIDE, "light"),

@@ -14,7 +14,7 @@ import bson
 from bzz.audit.diff import pointer
 from bzz.audit.events import State
 from bzz.audit.planning import Plan, Planner, plan_restore, plan_undo
-from bzz.documents import begin, create, instantiate
+from bzz.documents import begin, create, has_own_code, instantiate
 from bzz.errors import BzzError, FieldError, InvalidInput, Unreadable
 from bzz.schema import Schema, schema_of
 from bzz.source import Source
@@ -86,6 +86,18 @@ def carry_out(unit: Unit, plan: Plan) -> Write:
     _put_back(unit, write, plan, intended)
     write.intent = plan.intent
     return write
+
+
+def check(plan: Plan) -> None:
+    """Raise what saving would, where today's model refuses the values of a plan; writes nothing.
+
+    As far as that can be told without code of the application: a class with a `save()`,
+    `clean()` or `validate()` of its own may make them right, and is not judged.  Raises
+    `InvalidInput`, and MongoEngine's `ValidationError`.
+    """
+    document = _prepared(plan)
+    if not has_own_code(type(document)):
+        document.validate(clean=False)
 
 
 def _prepared(plan: Plan) -> Any:

@@ -89,6 +89,8 @@ class RestoreHandler(HistoryHandler):
         def job(unit: Unit) -> Outcome:
             plan, seen = self._plan(unit, worker, step, key, version, order)
             plans[:] = [(plan, seen)]
+            if order.dry_run:
+                self.foreseen(plan)
             if order.dry_run or plan.is_so:
                 return _unchanged(unit, plan, key, shown=not order.dry_run)
             write = carry_out(unit, plan)
@@ -99,6 +101,9 @@ class RestoreHandler(HistoryHandler):
             await self.announce_writes(done.unit)
         [(plan, seen)] = plans
         return Ordered(show_changes(plan.changes, step.schema), seen, done)
+
+    def foreseen(self, plan: Plan) -> None:
+        """Called with the plan of a dry run, in its unit of work; writes and raises nothing."""
 
     def _key(self, target: Target) -> tuple[Step, Any, bool]:
         """The document by itself, the key of its stream, and whether it is there."""

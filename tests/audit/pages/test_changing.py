@@ -284,3 +284,94 @@ def test_clients_of_the_api_need_no_token(server, ana, options):
     answer = server.post(f"{ana}history/1/restore/", **options)
 
     assert (201, JSON) == (answer.status, answer.headers["Content-Type"])
+
+
+# Some of the fields --------------------------------------------------------------------------
+
+
+def test_one_may_choose_among_the_fields_that_change(server, ana):
+    html = page(server, f"{ana}history/1/restore/")
+
+    assert "Which fields" in words(html)
+    assert 2 == html.count('type="checkbox"') == html.count(" checked")
+
+
+def test_a_preview_of_chosen_fields_is_about_these_alone(server, ana):
+    html, form, _ = preview(server, f"{ana}history/1/restore/?fields=/age")
+
+    assert "What will change Field From To age 2 1 Reason" in words(html)
+    assert 1 == html.count(" checked")
+    assert "/age" == form["fields[]"]
+
+
+def test_what_was_previewed_is_what_is_restored(server, ana):
+    answer = carry_out(server, f"{ana}history/1/restore/?fields=/age")
+
+    assert 303 == answer.status
+    assert (1, "Anna") == tuple(server.get(ana).json[each] for each in ("age", "name"))
+
+
+def test_several_fields_of_several_are_restored(server, ana):
+    server.put(ana, {"tags": ["x"]})
+    html, form, cookie = preview(server, f"{ana}history/1/restore/?fields=/age&fields=/tags")
+    both = [("_xsrf", form["_xsrf"]), ("seen", "4"), ("reason", "x")]
+    both += [("fields[]", "/age"), ("fields[]", "/tags")]
+    answer = send(server, f"{ana}history/1/restore/", both, cookie)
+
+    assert 303 == answer.status
+    assert (1, "Anna", []) == tuple(server.get(ana).json[n] for n in ("age", "name", "tags"))
+
+
+def test_where_one_field_changes_there_is_nothing_to_choose(server, ana):
+    assert 'type="checkbox"' not in page(server, f"{ana}history/2/restore/")
+
+
+def test_of_an_undo_that_was_overtaken_the_rest_can_be_chosen(server):
+    path = server.post("/user/", {"name": "Ana", "age": 1}).headers["Location"]
+    server.put(path, {"name": "Anna", "age": 2})
+    server.put(path, {"age": 3})
+    assert "Which fields" in words(page(server, f"{path}history/2/undo/", 409))
+    answer = carry_out(server, f"{path}history/2/undo/?fields=/name")
+
+    assert 303 == answer.status
+    assert ("Ana", 3) == tuple(server.get(path).json[each] for each in ("name", "age"))
+
+
+def test_a_document_that_comes_back_comes_whole(server, ana):
+    server.delete(ana)
+
+    assert 'type="checkbox"' not in page(server, f"{ana}history/3/restore/")
+
+
+def test_a_field_that_is_not_there_is_named(server, ana):
+    html = page(server, f"{ana}history/1/restore/?fields=/nothing", 422)
+
+    assert "'/nothing'" in words(html)
+
+
+# What will be refused ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def older(house, server, ana, monkeypatch):
+    """A version whose age the model refuses by now."""
+    server.put(ana, {"age": 1})
+    monkeypatch.setattr(house.User.age, "max_value", 1)
+    return f"{ana}history/2/restore/"
+
+
+def test_a_value_that_the_model_refuses_by_now_is_told_before_it_is_sent(server, older):
+    html = page(server, older)
+
+    assert "Sent like this it will be refused, because of these fields: age : " in words(html)
+    assert "<textarea" in html
+
+
+def test_and_the_other_fields_can_be_chosen(server, older):
+    assert "will be refused" not in words(page(server, f"{older}?fields=/name"))
+
+
+def test_a_class_with_code_of_its_own_is_not_judged_beforehand(house, server, older, monkeypatch):
+    monkeypatch.setattr(house.User, "clean", lambda self: None)
+
+    assert "will be refused" not in words(page(server, older))

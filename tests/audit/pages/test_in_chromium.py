@@ -111,6 +111,22 @@ def colour(element: Any) -> str:
     return element.evaluate("each => getComputedStyle(each).backgroundColor")
 
 
+def test_a_single_field_is_chosen_and_restored(tab, server, ana):
+    tab.goto(f"{ana}history/2/restore/")
+    for each in tab.get_by_role("checkbox").all():
+        each.uncheck()
+    tab.get_by_label("name", exact=True).check()
+    tab.get_by_role("button", name="Preview these alone").click()
+    assert 1 == tab.locator(".changes tbody tr").count()
+    tab.get_by_label("Reason").fill("the name alone")
+    tab.get_by_role("button", name="Restore version 2").click()
+    tab.wait_for_url("**/history/#v6")
+    now = server.get(ana).json
+
+    assert "Ana" == now["name"]
+    assert now["note"] is not None
+
+
 def test_a_restore_without_a_reason_is_not_sent(tab, ana):
     tab.goto(f"{ana}history/2/restore/")
     tab.get_by_role("button", name="Restore version 2").click()
