@@ -30,12 +30,12 @@ audit.sequencer audit.sequencing
 audit.tracking audit.snapshots audit.folding audit.recorder audit.planning
 audit.restoring audit.scope audit.verifying audit.rebuilding audit.adopting audit.bulk
 audit.history audit.selection audit.restoration audit.views
-audit.changed audit.subscribing audit.checkpoints audit.parking audit.consuming audit.delivering
-audit.calling audit.running audit.subscription
+audit.changed audit.asking audit.subscribing audit.checkpoints audit.parking audit.consuming
+audit.delivering audit.calling audit.running audit.subscription
 audit.pages.marking audit.pages.outline audit.pages.words audit.pages.chart audit.pages.values
 audit.pages.rendering audit.pages.document audit.pages.change audit.pages.activity
 audit.pages.subscriptions
-audit.handlers.describing audit.handlers.arguments audit.handlers.verbs audit.handlers.base
+audit.handlers.describing audit.handlers.verbs audit.handlers.base
 audit.handlers.paging
 audit.handlers.streaming audit.handlers.live_document audit.handlers.events
 audit.handlers.version audit.handlers.compare audit.handlers.blame audit.handlers.restore

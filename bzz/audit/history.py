@@ -185,6 +185,16 @@ class History:
             sides = {each: self._side(each, session) for each in (low, high)}
         return Comparison(sides[one], sides[other])
 
+    def compared(
+        self, from_: int | datetime | None = None, to: int | datetime | None = None
+    ) -> Comparison:
+        """As `compare`, by default from the version before `to`, to the latest one."""
+        if to is None:
+            # A document without history has no version 1 either, and the error says so.
+            to = self.last_version() or 1
+        to = self.version_of(to)
+        return self.compare(max(to - 1, 0) if from_ is None else from_, to)
+
     def blame(self) -> list[Blame]:
         """For each value of the document that holds no others, the event that set it.
 

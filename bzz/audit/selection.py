@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bzz.audit.store import actor_query
 from bzz.audit.tracking import Tracked, by_stream
 from bzz.errors import FieldError, InvalidInput
+from bzz.tokens import make_token, read_token
+from bzz.values import EXACT
 
 if TYPE_CHECKING:
     from bzz.audit.store import HistoryStore
@@ -39,6 +41,20 @@ class Place(NamedTuple):
 
     stream: str
     document: Any
+
+    @property
+    def token(self) -> str:
+        """The place as text, safe in URLs."""
+        return make_token({"s": self.stream, "d": self.document}, EXACT)
+
+    @classmethod
+    def of(cls, token: str) -> Place:
+        """The place that a token names.  Raises `ValueError`."""
+        try:
+            found = read_token(token, EXACT)
+            return cls(str(found["s"]), found["d"])
+        except (ValueError, KeyError) as error:
+            raise ValueError("This is the token of no place.") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Events and changes as JSON-ready values, under today's field names."""
+"""Events, changes and reports as JSON-ready values, under today's field names."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from bzz.audit.blaming import Blame
+from bzz.audit.comparing import Side
 from bzz.audit.diff import Change, parse, pointer
 from bzz.audit.events import Actor, Event, Request
 from bzz.audit.redaction import visible_changes
+from bzz.audit.trail import Problem
+from bzz.audit.verifying import Report
 from bzz.codec import plain
 from bzz.schema import Schema
 from bzz.values import ABSENT, Hidden
+from bzz.work import show_state
 
 NOTHING = Hidden.of([])
 
@@ -57,6 +61,29 @@ def show_blame(blame: Blame, schema: Schema) -> dict[str, Any]:
 def show_changes(changes: Iterable[Change], schema: Schema) -> list[dict[str, Any]]:
     """Changes as the API shows them: an absent `from` or `to` is left out."""
     return [_show_change(change, schema) for change in changes]
+
+
+def show_side(side: Side, schema: Schema) -> Any:
+    """The document of one side of a comparison as the API shows it; None where there is none."""
+    return None if side.state is None else show_state(schema.model, side.state)
+
+
+def show_report(report: Report, schema: Schema) -> dict[str, Any]:
+    """A report as the API shows it, under today's field names."""
+    return {
+        "ok": report.ok,
+        "model": report.model,
+        "document": schema.format_id(report.document),
+        "versions": report.versions,
+        "differences": show_changes(report.differences, schema),
+        "problems": [show_problem(each) for each in report.problems],
+        "rebuilt": report.rebuilt,
+    }
+
+
+def show_problem(problem: Problem) -> dict[str, Any]:
+    """What is wrong with a history, as the API shows it."""
+    return {"kind": problem.kind.value, "version": problem.version, "detail": problem.detail}
 
 
 def _show_change(change: Change, schema: Schema) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mongoengine import get_db
 
+from bzz.audit.asking import Asked
 from bzz.audit.events import Operation
-from bzz.audit.handlers.arguments import Asked
 from bzz.audit.matching import matcher
 from bzz.errors import BadRequest
 from bzz.schema import schema_of

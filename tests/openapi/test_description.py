@@ -18,7 +18,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bzz import MongoEngineRestHandler, flatten
 from bzz.audit import Auditor
-from bzz.audit.handlers.arguments import EVENT_FILTERS
+from bzz.audit.asking import EVENT_FILTERS
 from bzz.audit.handlers.base import HistoryHandler
 from bzz.openapi.route import Description
 from bzz.problems import KINDS, type_of

@@ -7,8 +7,8 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from bzz.audit.asking import Asked
 from bzz.audit.handlers.across_pages import AcrossPageHandler
-from bzz.audit.handlers.arguments import Asked
 from bzz.audit.handlers.feed import FeedHandler, query_of
 from bzz.audit.handlers.paging import EXPLAINED
 from bzz.audit.handlers.restore_set import RestoreSetHandler

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bzz.audit.comparing import Comparison, Side, as_text, json_patch
+from bzz.audit.comparing import Comparison, as_text, json_patch
 from bzz.audit.handlers.base import CHECKED, FOR_EVER, HistoryHandler, answered
 from bzz.audit.handlers.describing import comparison
-from bzz.audit.history import History, moment_of
-from bzz.audit.views import show_changes
+from bzz.audit.history import moment_of
+from bzz.audit.views import show_changes, show_side
 from bzz.body import JSON_PATCH
 from bzz.negotiation import preferred
 from bzz.openapi import answers, bodies
@@ -18,9 +18,7 @@ from bzz.openapi.parameters import if_none_match, query
 from bzz.openapi.places import Place
 from bzz.preconditions import etag, none_match
 from bzz.resource import Resource
-from bzz.schema import Schema
 from bzz.targets import Target
-from bzz.work import show_state
 
 _JSON, _TEXT = "application/json", "text/plain"
 _FORMATS = (_JSON, JSON_PATCH, _TEXT)
@@ -85,26 +83,12 @@ class CompareHandler(HistoryHandler):
         schema = target.last.schema
         history = self.history_of(target)
         with answered():
-            compared = _compared(history, **moments)
+            compared = history.compared(moments.get("from"), moments.get("to"))
         if wanted == JSON_PATCH:
-            sides = (shown_side(each, schema) for each in (compared.from_, compared.to))
+            sides = (show_side(each, schema) for each in (compared.from_, compared.to))
             return compared, json_patch(*sides)
         changes = show_changes(compared.changes, schema)
         if wanted == _TEXT:
             return compared, as_text(compared, changes)
         versions = {"from": compared.from_.version, "to": compared.to.version}
         return compared, {**versions, "changes": changes}
-
-
-def _compared(history: History, **moments: Any) -> Comparison:
-    to = moments.get("to")
-    if to is None:
-        # A document without history has no version 1 either, and the error says so.
-        to = history.last_version() or 1
-    to = history.version_of(to)
-    return history.compare(moments.get("from", max(to - 1, 0)), to)
-
-
-def shown_side(side: Side, schema: Schema) -> Any:
-    """The document of a side as the API shows it; None where there is none."""
-    return None if side.state is None else show_state(schema.model, side.state)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from bzz.audit.asking import Asked
 from bzz.audit.blaming import Blame
 from bzz.audit.comparing import Comparison
 from bzz.audit.events import Event
-from bzz.audit.handlers.arguments import Asked
 from bzz.audit.handlers.base import HistoryHandler
 from bzz.audit.handlers.blame import BlameHandler
-from bzz.audit.handlers.compare import CompareHandler, shown_side
+from bzz.audit.handlers.compare import CompareHandler
 from bzz.audit.handlers.events import EventsHandler
 from bzz.audit.handlers.paging import PageHandler
 from bzz.audit.handlers.version import VersionHandler
 from bzz.audit.pages import document as pages
 from bzz.audit.pages.document import Listed, Subject
-from bzz.audit.views import show_event
+from bzz.audit.views import show_event, show_side
 from bzz.body import JSON_PATCH
 from bzz.codec import plain
 from bzz.errors import Gone
@@ -113,7 +113,7 @@ class ComparePageHandler(DocumentPageHandler, CompareHandler):
         if self.wants_page():
             schema, both = target.last.schema, (compared.from_, compared.to)
             self._sides = (
-                [shown_side(each, schema) for each in both],
+                [show_side(each, schema) for each in both],
                 [each.event and show_event(each.event, schema) for each in both],
             )
         return compared, shown

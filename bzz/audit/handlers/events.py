@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
+from bzz.audit.asking import EVENT_FILTERS, Asked, check_field
 from bzz.audit.comparing import json_patch
 from bzz.audit.events import Event
 from bzz.audit.folding import Step
-from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked, check_field
 from bzz.audit.handlers.base import CHECKED, HistoryHandler, answered
 from bzz.audit.handlers.describing import EVENT_PARAMETERS, event
 from bzz.audit.handlers.live_document import DocumentFollower

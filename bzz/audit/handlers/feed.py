@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from bzz.audit.changed import field_path, field_query, may_have
+from bzz.audit.asking import EVENT_FILTERS, Asked, query_across
 from bzz.audit.feed import Piece
 from bzz.audit.handlers.across import AcrossHandler
-from bzz.audit.handlers.arguments import EVENT_FILTERS, Asked
 from bzz.audit.handlers.base import CHECKED, answered
 from bzz.audit.handlers.describing import EVENT_PARAMETERS, event
 from bzz.audit.handlers.live_feed import FeedFollower, permitted
@@ -159,25 +157,4 @@ class FeedHandler(StreamingHandler, AcrossHandler):
 
 def query_of(auditor: Auditor, asked: Asked, resources: list[Resource]) -> dict[str, Any]:
     """What is asked for, without its bounds, in stored names.  Raises `BadRequest`."""
-    streams = {each.name: auditor.tracked_as(each.model).stream for each in resources}
-    plain = replace(asked, before=None, after=None, field=None)
-    conditions = [plain.query(resources[0].schema)]
-    if asked.field is None:
-        conditions.append({"s": {"$in": sorted(set(streams.values()))}})
-    else:
-        conditions.append({"$or": list(_changed(asked.field, resources, streams))})
-    return {"$and": conditions}
-
-
-def _changed(
-    field: str, resources: list[Resource], streams: dict[str, str]
-) -> Iterator[dict[str, Any]]:
-    """Events that changed a field, of each model that may have it."""
-    known = False
-    for each in resources:
-        path = field_path(each.schema, field)
-        if may_have(each.schema, each.schema.names(path)):
-            known = True
-            yield {"s": streams[each.name], **field_query(each.schema, path)}
-    if not known:
-        raise BadRequest(f"No model here has a field {field!r}.")
+    return query_across(asked, [auditor.tracked_as(each.model) for each in resources])

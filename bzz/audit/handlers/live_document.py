@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bzz.audit.handlers.arguments import Asked, check_field
+from bzz.audit.asking import Asked, check_field
 from bzz.audit.handlers.base import answered
 from bzz.audit.handlers.streaming import CHUNK, frame
 from bzz.audit.hub import News

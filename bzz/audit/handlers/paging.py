@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from tornado.web import HTTPError, RequestHandler
 
 from bzz.actions import Action
-from bzz.audit.handlers.arguments import Asked
+from bzz.audit.asking import Asked
 from bzz.audit.handlers.verbs import AuditHandler
 from bzz.audit.pages.change import Trouble
 from bzz.audit.pages.change import problem as problem_page

@@ -12,9 +12,9 @@ from bzz.audit.handlers.across import AcrossHandler
 from bzz.audit.handlers.base import HistoryHandler, answered
 from bzz.audit.handlers.describing import replayed, replayed_slice
 from bzz.audit.rebuilding import rebuild_all
-from bzz.audit.trail import Problem, ProblemKind
+from bzz.audit.trail import ProblemKind
 from bzz.audit.verifying import Report, verify_all
-from bzz.audit.views import show_changes
+from bzz.audit.views import show_problem, show_report
 from bzz.documents import is_open
 from bzz.errors import BadRequest, Conflict, FieldError, InvalidInput, NotFound
 from bzz.openapi.book import Book, Json
@@ -131,7 +131,7 @@ class ReplayAcrossHandler(AcrossHandler):
             "ok": not on_log and all(each.ok for each in reports),
             "checked": len(reports),
             "differences": [show_report(each, schemas[each.model]) for each in wrong],
-            "problems": [_show_problem(each) for each in on_log],
+            "problems": [show_problem(each) for each in on_log],
             "next": token,
         }
 
@@ -147,23 +147,6 @@ class ReplayAcrossHandler(AcrossHandler):
         except NotFound:
             return False
         return True
-
-
-def show_report(report: Report, schema: Schema) -> dict[str, Any]:
-    """A report as the API shows it, under today's field names."""
-    return {
-        "ok": report.ok,
-        "model": report.model,
-        "document": schema.format_id(report.document),
-        "versions": report.versions,
-        "differences": show_changes(report.differences, schema),
-        "problems": [_show_problem(each) for each in report.problems],
-        "rebuilt": report.rebuilt,
-    }
-
-
-def _show_problem(problem: Problem) -> dict[str, Any]:
-    return {"kind": problem.kind.value, "version": problem.version, "detail": problem.detail}
 
 
 def _members(values: Any, *known: str) -> dict[str, Any]:

@@ -39,9 +39,7 @@ from bzz.signals import (
 )
 from bzz.source import Source
 from bzz.targets import Target
-from bzz.tokens import make_token, read_token
 from bzz.unit import Unit, Write
-from bzz.values import EXACT
 from bzz.work import Outcome
 
 _Work: TypeAlias = tuple[Place, DocumentWork]
@@ -88,7 +86,7 @@ class RestoreSetHandler(AcrossHandler):
             "unchanged": report.unchanged,
             "failed": [self._show(by_model, each) for each in report.failures],
             "correlation": getattr(contexts[self.auditor], "correlation", None),
-            "next": _cursor(report.place) if more and report.place else None,
+            "next": report.place.token if more and report.place else None,
         }
 
     def _restoration(self, order: _Order) -> Restoration:
@@ -248,15 +246,10 @@ def _is_unavailable(report: Report) -> bool:
     return any(isinstance(each.error, Unavailable) for each in report.failures)
 
 
-def _cursor(place: Place) -> str:
-    return make_token({"s": place.stream, "d": place.document}, EXACT)
-
-
 def _place(text: str) -> Place:
     try:
-        found = read_token(text, EXACT)
-        return Place(str(found["s"]), found["d"])
-    except (ValueError, KeyError) as error:
+        return Place.of(text)
+    except ValueError as error:
         detail = "The cursor is the 'next' of an earlier answer; leave it out to begin anew."
         raise InvalidInput([FieldError("/cursor", detail)]) from error
 

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from tornado.iostream import StreamClosedError
 
+from bzz.audit.asking import LIVE_FILTERS, Asked
 from bzz.audit.audience import Audience, Live, Reader, Seat
 from bzz.audit.errors import AudienceFull
-from bzz.audit.handlers.arguments import LIVE_FILTERS, Asked
 from bzz.audit.handlers.verbs import AuditHandler
 from bzz.errors import BadRequest, SetupError, Unavailable
 from bzz.jsontext import dumps

@@ -1,18 +1,23 @@
-"""Edge: what the query string of a history route asks for, and the same in stored names."""
+"""Which events are asked for, in the words of a query string, and the same in stored names.
+
+Knows nothing of who asks: a request, or a command line.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bzz.audit.changed import field_path, field_query, may_have
 from bzz.audit.events import Operation
 from bzz.audit.store import actor_query, letter_of
+from bzz.audit.tracking import Tracked
 from bzz.errors import BadRequest
 from bzz.jsonvalues import NotThisType, read_time
 from bzz.query import DEFAULT_LIMIT, MAX_LIMIT
-from bzz.schema import Schema
+from bzz.schema import Schema, schema_of
 
 if TYPE_CHECKING:
     from bzz.audit.history import History
@@ -80,6 +85,34 @@ class Asked:
         if self.field is not None:
             conditions.append(field_query(schema, field_path(schema, self.field)))
         return {"$and": conditions} if conditions else {}
+
+
+def query_across(asked: Asked, tracked: Iterable[Tracked]) -> dict[str, Any]:
+    """What is asked for of the events of some models, without its bounds, in stored names.
+
+    Raises `BadRequest` for a field that none of them can have.
+    """
+    tracked = list(tracked)
+    plain = replace(asked, before=None, after=None, field=None)
+    conditions = [plain.query(schema_of(tracked[0].model))]
+    if asked.field is None:
+        conditions.append({"s": {"$in": sorted({each.stream for each in tracked})}})
+    else:
+        conditions.append({"$or": list(_changed(asked.field, tracked))})
+    return {"$and": conditions}
+
+
+def _changed(field: str, tracked: Iterable[Tracked]) -> Iterator[dict[str, Any]]:
+    """Events that changed a field, of each model that may have it."""
+    known = False
+    for each in tracked:
+        schema = schema_of(each.model)
+        path = field_path(schema, field)
+        if may_have(schema, schema.names(path)):
+            known = True
+            yield {"s": each.stream, **field_query(schema, path)}
+    if not known:
+        raise BadRequest(f"No model here has a field {field!r}.")
 
 
 def _operations(text: str | None) -> tuple[str, ...]:
