@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from mongoengine.connection import ConnectionFailure
-from pymongo.errors import PyMongoError
 
-from bzz.audit import AuditError
 from bzz.cli.application import APP
 from bzz.cli.completion import completion
 from bzz.cli.demo import demo
 from bzz.cli.doctor import doctor
+from bzz.cli.ending import Interrupted, ending
 from bzz.cli.history import history
 from bzz.cli.serve import serve
 from bzz.cli.subscriptions import subscriptions
 from bzz.cli.worker import worker
-from bzz.errors import BzzError
 from bzz.version import __version__
 
 
@@ -28,8 +25,15 @@ class Commands(click.Group):
         """As click calls it."""
         try:
             return super().invoke(ctx)
-        except (BzzError, AuditError, PyMongoError, ConnectionFailure) as error:
-            raise click.ClickException(str(error)) from error
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click's own, and what it does when nobody reads on
+        except KeyboardInterrupt:
+            raise Interrupted("Interrupted.") from None
+        except Exception as error:  # what is to be told, and what nobody expects
+            told = ending(error)
+            if told is None:
+                raise
+            raise told from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +49,8 @@ def bzz(app: str | None) -> None:
     """Look after documents with a history.
 
     Ends with 0 when it is done; with 1 when it cannot be done, and a sentence that says why; with
-    2 when the arguments are wrong; with 3 when a check has found something wrong.
+    2 when the arguments are wrong, or there is nobody to ask; with 3 when a check has found
+    something wrong; with 130 after Ctrl-C.
     """
 
 

@@ -18,10 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from bzz.jsontext import dumps
-
-FOUND_WRONG = 3
-"""The exit code of commands that look for something wrong, and found it."""
+from bzz.jsontext import dumps, pretty
 
 Cells = Callable[[Any], Sequence[object]]
 Advance = Callable[[int], None]
@@ -46,12 +43,23 @@ def confirmed(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask, unless `yes`.  Raises `click.Abort` for a no, `click.UsageError` without a terminal."""
+    """Ask, unless `yes`.
+
+    Raises `click.ClickException` for a no, `click.UsageError` where there is nobody to ask, and
+    `KeyboardInterrupt`.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("There is nobody to ask: look at it with --dry-run, or say --yes.")
-    click.confirm(question, abort=True, err=True)
+        raise click.UsageError("There is nobody to ask, and nothing was done: say --yes to do it.")
+    try:
+        agreed = click.confirm(safe(question), err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        agreed = False  # the terminal was closed
+    if not agreed:
+        raise click.ClickException("Nothing was done.")
 
 
 def safe(value: object) -> str:
@@ -64,6 +72,13 @@ def safe(value: object) -> str:
         return text
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def styled(*parts: str | tuple[object, str]) -> Text:
+    """A line of parts, each a text or a pair of a value and its style, made `safe`."""
+    return Text.assemble(
+        *(safe(each) if isinstance(each, str) else (safe(each[0]), each[1]) for each in parts)
     )
 
 
@@ -89,7 +104,7 @@ class Output:
         for item in items:
             count += 1
             if self.as_json:
-                click.echo(dumps(item))
+                self._json(dumps(item).decode())
             else:
                 click.echo("\t".join(safe(each) for each in cells(item)))
         return count
@@ -97,15 +112,29 @@ class Output:
     def item(self, item: Any, lines: Iterable[object]) -> None:
         """One item that is a JSON value, or what people read of it, line by line."""
         if self.as_json:
-            click.echo(dumps(item))
-            return
-        console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+            self._json(dumps(item).decode())
+        else:
+            self.lines(lines)
+
+    def lines(self, lines: Iterable[object], *, err: bool = False) -> None:
+        """What people read, line by line; with `err` on the standard error."""
+        stream = sys.stderr if err else sys.stdout
+        console = Console(stderr=err, soft_wrap=True, highlight=False, markup=False, emoji=False)
         for each in lines:
             line = _text(each)
-            if self.is_terminal:
+            if stream.isatty():
                 console.print(line)
             else:
-                click.echo(line.plain)
+                click.echo(line.plain, err=err)
+
+    def document(self, value: Any) -> None:
+        """A JSON value that is all of the answer: indented on a terminal."""
+        self._json(pretty(value) if self.is_terminal else dumps(value).decode())
+
+    @staticmethod
+    def _json(text: str) -> None:
+        # Of what steers a terminal JSON escapes but the older half.
+        click.echo(_escaped(text) if sys.stdout.isatty() else text)
 
     def remark(self, text: str) -> None:
         """Something for people that is not the answer."""
@@ -124,7 +153,10 @@ class Output:
             disable=not console.is_terminal,
         ) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            # A total is a guess: there may be more by the time that it is reached.
+            yield lambda done: bar.update(
+                task, completed=done, total=None if total is None else max(total, done)
+            )
 
     def _table(self, titles: Sequence[str], items: Iterable[Any], cells: Cells) -> int:
         table = Table(*titles, header_style="bold", box=None, pad_edge=False)
@@ -137,5 +169,19 @@ class Output:
 
 def _text(value: object) -> Text:
     if isinstance(value, Text):
-        return Text(safe(value.plain), style=value.style)
+        is_safe = value.plain.isprintable()
+        return value if is_safe else Text(safe(value.plain), style=value.style)
     return Text(safe(value))
+
+
+def _escaped(text: str) -> str:
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\n" else _unit_escapes(each) for each in text
+    )
+
+
+def _unit_escapes(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
