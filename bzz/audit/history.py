@@ -14,11 +14,11 @@ from bzz.audit.diff import Change, Path, changes_between
 from bzz.audit.errors import DocumentDeleted, ReplayError, StreamGap, UnknownVersion
 from bzz.audit.events import SYSTEM, Event, State
 from bzz.audit.folding import Folding, Step
-from bzz.audit.planning import Planner, plan_restore, plan_undo
+from bzz.audit.planning import plan_restore, plan_undo
 from bzz.audit.rebuilding import rebuild_one
 from bzz.audit.redaction import visible_changes
 from bzz.audit.replay import before
-from bzz.audit.restoring import plan_in, restore_in, undo_in
+from bzz.audit.restoring import Preview, preview_in, restore_in, undo_in
 from bzz.audit.scope import Scope
 from bzz.audit.tracking import Tracked
 from bzz.audit.verifying import Report, verify_one
@@ -250,15 +250,17 @@ class History:
         fields: list[str] | None = None,
         actor: Any = SYSTEM,
         reason: str | None = None,
+        seen: Preview | None = None,
     ) -> int:
         """Make the state of a version the newest one; the version number of the new event.
 
         The current number when the document is so already.  Within another write it is the
-        number that the event will have.  Raises as `state_at`, and what saving the document
-        raises.
+        number that the event will have.  Raises as `state_at`, what saving the document
+        raises, and `PreconditionFailed` when the document was changed since it was `seen` by
+        `foresee_restore`.
         """
 
-        work = partial(restore_in, self, version, fields)
+        work = partial(restore_in, self, version, fields, seen=seen)
         return _number(*self._auditor.write(work, actor=actor, reason=reason))
 
     def undo(
@@ -268,6 +270,7 @@ class History:
         fields: list[str] | None = None,
         actor: Any = SYSTEM,
         reason: str | None = None,
+        seen: Preview | None = None,
     ) -> int:
         """Take back what one event changed, and nothing else; the number of the new event.
 
@@ -277,10 +280,10 @@ class History:
 
         Raises `UndoConflict` where later events changed the same, `CannotUndo` for an event
         that has no undo (it created the document) or has none as things are, `UnknownVersion`,
-        `StreamGap`, `ReplayError`, `InvalidInput` for fields that the event did not change, and
-        what saving the document raises.
+        `StreamGap`, `ReplayError`, `InvalidInput` for fields that the event did not change,
+        what saving the document raises, and `PreconditionFailed` as `restore`.
         """
-        work = partial(undo_in, self, version, fields)
+        work = partial(undo_in, self, version, fields, seen=seen)
         return _number(*self._auditor.write(work, actor=actor, reason=reason))
 
     def preview_restore(self, version: int, *, fields: list[str] | None = None) -> list[Change]:
@@ -289,11 +292,19 @@ class History:
         Paths hold stored names; hidden values are left out.  Raises as `restore` does before
         it saves the document.
         """
-        return self._preview(plan_restore, version, fields)
+        return self.foresee_restore(version, fields=fields).changes
 
     def preview_undo(self, version: int, *, fields: list[str] | None = None) -> list[Change]:
         """What `undo` would change; as `preview_restore`."""
-        return self._preview(plan_undo, version, fields)
+        return self.foresee_undo(version, fields=fields).changes
+
+    def foresee_restore(self, version: int, *, fields: list[str] | None = None) -> Preview:
+        """As `preview_restore`, with what `restore` has to see again: give it that as `seen`."""
+        return self._auditor.write(partial(preview_in, plan_restore, self, version, fields))
+
+    def foresee_undo(self, version: int, *, fields: list[str] | None = None) -> Preview:
+        """As `preview_undo`, with what `undo` has to see again: give it that as `seen`."""
+        return self._auditor.write(partial(preview_in, plan_undo, self, version, fields))
 
     def since(self, version: int, *, session: Any = None) -> tuple[State | None, list[Event]]:
         """The state before an event, None without one, and all events from it on.
@@ -343,15 +354,16 @@ class History:
         """
         return verify_one(self._scope, self.document_id)
 
-    def rebuild(self) -> Report:
+    def rebuild(self, *, seen: Report | None = None) -> Report:
         """Make the stored document exactly what its last event says: no event, no signal.
 
         Hidden values stay as they are now; a deleted document is removed.  The report lists
         what was overwritten.  Raises `UnknownVersion` without a history, `StreamGap` when an
         event is missing and `ReplayError` when one was altered, MongoEngine's `NotUniqueError`
-        when another document has a value that is to be unique; nothing is written then.
+        when another document has a value that is to be unique, `PreconditionFailed` when it is
+        not as it was `seen` by `verify`; nothing is written then.
         """
-        return rebuild_one(self._scope, self.document_id)
+        return rebuild_one(self._scope, self.document_id, seen=seen)
 
     @property
     def _scope(self) -> Scope:
@@ -431,10 +443,6 @@ class History:
         return Folding(
             auditor.store, auditor.snapshots, self._tracked, self.document_id, session=session
         )
-
-    def _preview(self, planner: Planner, version: int, fields: list[str] | None) -> list[Change]:
-        work = partial(plan_in, planner, self, version, fields)
-        return self._auditor.write(work).changes
 
     def _version_at(self, time: datetime) -> int:
         query = {"t": {"$lte": time}}

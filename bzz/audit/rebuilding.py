@@ -18,6 +18,7 @@ from pymongo import ReadPreference
 from pymongo.errors import DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
+from bzz.audit.diff import pack
 from bzz.audit.errors import TargetNotEmpty, UnknownVersion
 from bzz.audit.events import State
 from bzz.audit.scope import (
@@ -45,12 +46,12 @@ from bzz.audit.verifying import (
     trails,
     verify_one,
 )
-from bzz.errors import SetupError
+from bzz.errors import PreconditionFailed, SetupError
 from bzz.recording import Model
 from bzz.source import Source
 from bzz.transactions import Deadline
 from bzz.unit import Unit
-from bzz.values import EXACT
+from bzz.values import EXACT, same
 
 if TYPE_CHECKING:
     from bzz.audit.auditor import Auditor
@@ -58,17 +59,17 @@ if TYPE_CHECKING:
 _RAW = EXACT.with_options(document_class=RawBSONDocument)
 
 
-def rebuild_one(scope: Scope, document: Any) -> Report:
+def rebuild_one(scope: Scope, document: Any, *, seen: Report | None = None) -> Report:
     """Make one document what its last event says; its hidden values stay as they are now.
 
     The report lists what was overwritten.  Raises `UnknownVersion` without a history,
     `StreamGap` and `ReplayError` when that is broken, and MongoEngine's `NotUniqueError` when
-    another document has what a unique index allows once; nothing is written then.
+    another document has what a unique index allows once, and `PreconditionFailed` when another
+    report than the one that was `seen` would be true by now; nothing is written then.
     """
     refuse_within_write("A rebuild")
-    return scope.auditor.alone(
-        partial(_mend, scope, document, strict=True), deadline=Deadline(LONGEST)
-    )
+    work = partial(_mend, scope, document, strict=True, seen=seen)
+    return scope.auditor.alone(work, deadline=Deadline(LONGEST))
 
 
 def rebuild_all(
@@ -110,11 +111,19 @@ def _settle(scope: Scope, document: Any) -> Report:
         return replace(report, problems=(*report.problems, problem))
 
 
-def _mend(scope: Scope, document: Any, unit: Unit, *, strict: bool) -> Report:
+def _mend(
+    scope: Scope, document: Any, unit: Unit, *, strict: bool, seen: Report | None = None
+) -> Report:
     finding = look(scope, document, unit)
     if strict:
         _raise_if_unfit(scope, finding.trail)
     report = report_on(scope, finding)
+    if seen is not None and not _tells_the_same(report, seen):
+        raise PreconditionFailed(
+            f"{scope.model.__name__} {document} is not what it was when it was verified; nothing "
+            "was written. Look at it again.",
+            current=report.versions,
+        )
     if finding.trail.error is not None or not report.differences:
         return report
     try:
@@ -125,6 +134,10 @@ def _mend(scope: Scope, document: Any, unit: Unit, *, strict: bool) -> Report:
             "of it that is to be unique. Rebuild that one first."
         ) from error
     return replace(report, rebuilt=True)
+
+
+def _tells_the_same(one: Report, other: Report) -> bool:
+    return one.versions == other.versions and same(pack(one.differences), pack(other.differences))
 
 
 def _raise_if_unfit(scope: Scope, trail: Trail) -> None:

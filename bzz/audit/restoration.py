@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bzz.audit.context import correlation_from
@@ -21,12 +22,13 @@ from bzz.audit.folding import Step as Folded
 from bzz.audit.history import History
 from bzz.audit.planning import plan_restore, plan_undo
 from bzz.audit.restoring import carry_out, plan_in, unit_here
-from bzz.audit.scope import Scope
+from bzz.audit.scope import Scope, batches
 from bzz.audit.selection import Chosen, Place, Selection
 from bzz.audit.standing import taken_back
 from bzz.audit.tracking import Tracked
 from bzz.documents import delete, load_document
-from bzz.errors import Conflict, Unavailable
+from bzz.errors import Conflict, PreconditionFailed, Unavailable
+from bzz.source import id_key
 from bzz.unit import Unit, Write
 from bzz.values import canonical
 from bzz.work import current_version
@@ -110,6 +112,36 @@ class Report:
     place: Place | None = None
 
 
+@dataclass(slots=True)
+class Outlook:
+    """What a run would do as things are; given to `run`, nothing else is done.
+
+    Attributes
+    ----------
+    documents: how many are in the set.
+    events: how many chosen events they have.
+    sample: what would be done with the first of them, each move seen alone.
+    """
+
+    documents: int = 0
+    events: int = 0
+    sample: list[Foreseen] = field(default_factory=list)
+    _last: dict[int, int] = field(default_factory=dict, repr=False)
+
+    def note(self, place: Place, last: int) -> None:
+        """Remember the last version of a document."""
+        self._last[_key(place)] = last
+
+    def last_of(self, place: Place) -> int:
+        """The last version that a document had; 0 of one that was not in the set."""
+        return self._last.get(_key(place), 0)
+
+
+def _key(place: Place) -> int:
+    # A number for each document, however long its id is: there may be many.
+    return hash((place.stream, id_key(place.document)))
+
+
 class Moved(Conflict):
     """The document has a new version since the move was planned."""
 
@@ -124,6 +156,8 @@ class DocumentWork:
 
     def __init__(self, history: History, chosen: Chosen, to: datetime | None):
         self.history = history
+        self.expected: int | None = None
+        """The last version that the document must have; None for any."""
         self.events = len(chosen.versions)
         self.written = 0
         self.failures: list[Failure] = []
@@ -150,8 +184,19 @@ class DocumentWork:
         """All that is left to do, as things are.  Blocks.
 
         Raises `HistoryTooShort` where nobody knows how the document was at the time, and what
-        reading its history raises.
+        reading its history raises; `PreconditionFailed` where it is not at the version that is
+        expected.
         """
+        moves = self._moves()
+        if moves and self.expected not in (None, moves[0].seen):
+            raise PreconditionFailed(
+                f"{self.model.__name__} {self.history.document_id} was changed since the preview; "
+                "look at it again.",
+                current=moves[0].seen,
+            )
+        return moves
+
+    def _moves(self) -> list[Move]:
         if self._to is not None:
             return self._back_to(self._to)
         return _take_back(self.history, self._chosen) if self._chosen else []
@@ -184,6 +229,8 @@ class DocumentWork:
     def made(self, move: Move, write: Write | None) -> None:
         """The move was made and committed; `write` is what `make` gave."""
         self.written += write is not None and write.event is not None
+        if self.expected is not None and write is not None and write.event is not None:
+            self.expected = int(write.event.version)
         self._settle(move)
 
     def failed(self, move: Move | None, error: Exception) -> None:
@@ -216,6 +263,7 @@ class DocumentWork:
 
 
 _TRIES = 5
+_AT_ONCE = 100
 
 
 def _take_back(history: History, chosen: Iterable[int]) -> list[Move]:
@@ -359,6 +407,36 @@ class Restoration:
                 break
         return found
 
+    def outlook(
+        self,
+        limit: int = 20,
+        *,
+        after: Place | None = None,
+        progress: Callable[[Outlook], object] | None = None,
+    ) -> Outlook:
+        """Look at the whole set, and what would be done with its first `limit` documents.
+
+        Give it to `run`, which then leaves alone what was changed in the meantime.  `after` is
+        as of `run`; `progress` is called now and then.
+        """
+        found = Outlook()
+        for works in batches(self.works(after=after), _AT_ONCE):
+            for _, work in works:
+                found.documents += 1
+                found.events += work.events
+                if found.documents <= limit:
+                    found.sample.extend(self.foresee(work))
+            self._note(found, [place for place, _ in works])
+            if progress is not None:
+                progress(found)
+        return found
+
+    def _note(self, found: Outlook, places: list[Place]) -> None:
+        for stream, those in groupby(places, lambda each: each.stream):
+            ids = [each.document for each in those]
+            for head in self._auditor.store.heads(stream, ids):
+                found.note(Place(stream, head["d"]), int(head["v"]))
+
     def foresee(self, work: DocumentWork) -> list[Foreseen]:
         """What would be done with one document."""
         model, document = work.model, work.history.document_id
@@ -383,6 +461,7 @@ class Restoration:
         correlation: str | None = None,
         after: Place | None = None,
         progress: Progress | None = None,
+        seen: Outlook | None = None,
     ) -> Report:
         """Put the documents back, one transaction for each move.
 
@@ -392,6 +471,8 @@ class Restoration:
                 can be taken back.
             after: go on behind this place, that of an earlier report.
             progress: called with the report after each document.
+            seen: what was seen of the set; documents that were changed since, or came into it,
+                are left alone and told as failures.
 
         Returns the report of this run.  Raises `Unavailable` when the database cannot go on;
         what was done until then is done, and a second run finishes the rest.
@@ -399,6 +480,7 @@ class Restoration:
         report = Report()
         who = {"actor": actor, "reason": reason, "correlation": correlation or correlation_from({})}
         for place, work in self.works(after=after):
+            work.expected = None if seen is None else seen.last_of(place)
             self._run_one(work, who)
             tell(report, place, work)
             if progress is not None:

@@ -7,15 +7,16 @@ is put back in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import bson
 
-from bzz.audit.diff import pointer
+from bzz.audit.diff import Change, pointer
 from bzz.audit.events import State
 from bzz.audit.planning import Plan, Planner, plan_restore, plan_undo
 from bzz.documents import begin, create, has_own_code, instantiate
-from bzz.errors import BzzError, FieldError, InvalidInput, Unreadable
+from bzz.errors import BzzError, FieldError, InvalidInput, PreconditionFailed, Unreadable
 from bzz.schema import Schema, schema_of
 from bzz.source import Source
 from bzz.unit import Unit, Write, current_unit
@@ -26,22 +27,60 @@ if TYPE_CHECKING:
     from bzz.audit.history import History
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a restore or an undo would change, and the document for which that was found out.
+
+    Attributes
+    ----------
+    changes: before `save()` and `clean()`; paths hold stored names, hidden values are left out.
+    last: the number of the document's last event; 0 without any.
+    before: the document as stored, None where there is none.
+    """
+
+    changes: list[Change]
+    last: int
+    before: State | None = field(repr=False)
+
+    @property
+    def is_so(self) -> bool:
+        """Whether the document is so already, so that nothing would be written."""
+        return self.before is not None and not self.changes
+
+
+def preview_in(
+    planner: Planner, history: History, version: int, fields: list[str] | None = None
+) -> Preview:
+    """See, within the current unit of work, what would be done.  Raises as `planner`."""
+    plan = plan_in(planner, history, version, fields)
+    return Preview(plan.changes, _last(history), plan.before)
+
+
 def restore_in(
-    history: History, version: int, fields: list[str] | None = None
+    history: History,
+    version: int,
+    fields: list[str] | None = None,
+    *,
+    seen: Preview | None = None,
 ) -> tuple[Write | None, int]:
     """Restore within the current unit of work.
 
     Returns the write, None when the document is so already, and the number that the newest
-    version has once the unit is committed.  Raises as `plan_restore` and `carry_out`.
+    version has once the unit is committed.  Raises as `plan_restore` and `carry_out`, and
+    `PreconditionFailed` when the document is not the one that was `seen`.
     """
-    return _carry_out_in(plan_restore, history, version, fields)
+    return _carry_out_in(plan_restore, history, version, fields, seen)
 
 
 def undo_in(
-    history: History, version: int, fields: list[str] | None = None
+    history: History,
+    version: int,
+    fields: list[str] | None = None,
+    *,
+    seen: Preview | None = None,
 ) -> tuple[Write | None, int]:
     """As `restore_in`, for an undo.  Raises as `plan_undo` and `carry_out`."""
-    return _carry_out_in(plan_undo, history, version, fields)
+    return _carry_out_in(plan_undo, history, version, fields, seen)
 
 
 def plan_in(
@@ -52,17 +91,36 @@ def plan_in(
 
 
 def _carry_out_in(
-    planner: Planner, history: History, version: int, fields: list[str] | None
+    planner: Planner,
+    history: History,
+    version: int,
+    fields: list[str] | None,
+    seen: Preview | None,
 ) -> tuple[Write | None, int]:
     unit = unit_here()
     plan = plan_in(planner, history, version, fields)
-    head = unit.head(history.model, history.document_id)
-    last = head.version if head else 0
+    last = _last(history)
+    if seen is not None and not (last == seen.last and same(plan.before, seen.before)):
+        raise _changed_since(history, last)
     if plan.is_so:
         return None, last
     write = carry_out(unit, plan)
     # Where the document was written round bzz, the event that says so takes a number first.
     return write, last + (2 if current_version(unit, write) is None else 1)
+
+
+def _last(history: History) -> int:
+    head = unit_here().head(history.model, history.document_id)
+    return head.version if head else 0
+
+
+def _changed_since(history: History, last: int) -> PreconditionFailed:
+    name = f"{history.model.__name__} {history.document_id}"
+    return PreconditionFailed(
+        f"{name} was changed since the preview and has version {last} by now; nothing was "
+        "written. Look at it again.",
+        current=last,
+    )
 
 
 def unit_here() -> Unit:

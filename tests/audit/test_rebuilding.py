@@ -14,7 +14,7 @@ from mongoengine.errors import NotUniqueError
 
 from bzz.audit import Auditor, Change
 from bzz.audit.errors import EventAltered, ReplayError, StreamGap, TargetNotEmpty, UnknownVersion
-from bzz.errors import BzzError, SetupError
+from bzz.errors import BzzError, PreconditionFailed, SetupError
 from bzz.signals import before_commit, post_update_instance
 from bzz.values import ABSENT, EXACT, same
 from tests import bson_values
@@ -340,6 +340,23 @@ def test_the_documents_of_all_models_are_rebuilt_in_one_run(house, user):
 
     assert 2 == counts.rebuilt
     assert ["Bea", "Red"] == [stored(each)["name"] for each in (user, team)]
+
+
+def test_a_document_that_is_otherwise_than_it_was_seen_is_not_rebuilt(house, user):
+    raw(house.User).update_one({"_id": user.pk}, {"$set": {"name": "Eve"}})
+    seen = history_of(house, user).verify()
+    raw(house.User).update_one({"_id": user.pk}, {"$set": {"name": "Mal"}})
+
+    with pytest.raises(PreconditionFailed, match="nothing was written"):
+        history_of(house, user).rebuild(seen=seen)
+    assert "Mal" == stored(user)["name"]
+
+
+def test_a_document_that_is_as_it_was_seen_is_rebuilt(house, user):
+    raw(house.User).update_one({"_id": user.pk}, {"$set": {"name": "Eve"}})
+
+    assert history_of(house, user).rebuild(seen=history_of(house, user).verify()).rebuilt
+    assert "Bea" == stored(user)["name"]
 
 
 def test_a_rebuild_into_another_collection_is_of_one_model(house, user):

@@ -13,7 +13,7 @@ from tornado.web import HTTPError
 from bzz import MongoEngineRestHandler, flatten
 from bzz.audit import Auditor
 from bzz.audit.errors import HistoryTooShort, UndoConflict
-from bzz.errors import Conflict, InvalidInput, SetupError
+from bzz.errors import Conflict, InvalidInput, PreconditionFailed, SetupError
 from bzz.signals import pre_create_instance, pre_get_instance
 from tests.house import built, raw, stored
 from tests.support import Server
@@ -798,3 +798,56 @@ def test_routes_across_models_of_different_handlers_need_one_that_is_named(mongo
         with pytest.raises(SetupError, match="The models are served by One, Two; say which"):
             house.auditor.routes()
         assert house.auditor.routes(handler=Two)
+
+
+# What was seen is what is done ----------------------------------------------------------------
+
+
+def test_what_was_changed_since_the_look_is_left_alone(house):
+    one, two = house.make(name="One"), house.make(name="Two")
+    change(house, one, age=1, correlation="bad")
+    change(house, two, age=2, correlation="bad")
+    restoration = house.auditor.restoration(correlation="bad")
+    seen = restoration.outlook()
+    change(house, one, name="Three", correlation="other")
+
+    report = restoration.run(seen=seen)
+
+    assert (2, 2) == (seen.documents, seen.events)
+    assert [PreconditionFailed] == [type(each.error) for each in report.failures]
+    assert (1, None) == (stored(one)["age"], stored(two).get("age"))
+
+
+def test_what_came_into_the_set_since_the_look_is_left_alone(house, clock):
+    then = clock.later()
+    restoration = house.auditor.restoration(model=house.User, to=then)
+    seen = restoration.outlook()
+    user = house.make(name="New")
+
+    report = restoration.run(seen=seen)
+
+    assert [user.pk] == [each.document for each in report.failures]
+    assert "New" == stored(user)["name"]
+
+
+def test_the_moves_of_one_document_that_was_seen_follow_each_other(house):
+    user = house.make(name="One")
+    change(house, user, age=1, correlation="bad")
+    change(house, user, name="Two", correlation="good")
+    change(house, user, score=2.0, correlation="bad")
+    change(house, user, tags=["a"], correlation="good")
+    restoration = house.auditor.restoration(correlation="bad")
+
+    report = restoration.run(seen=restoration.outlook())
+
+    assert (2, []) == (report.written, report.failures)
+    assert ("Two", ["a"]) == (stored(user)["name"], stored(user)["tags"])
+
+
+def test_the_look_tells_what_would_be_done_with_the_first_ones(house):
+    for name in ("One", "Two", "Three"):
+        change(house, house.make(name=name), age=1, correlation="bad")
+
+    seen = house.auditor.restoration(correlation="bad").outlook(2)
+
+    assert (3, 2) == (seen.documents, len(seen.sample))

@@ -24,7 +24,7 @@ from bzz import MongoEngineRestHandler
 from bzz.audit.diff import Change
 from bzz.audit.errors import CannotUndo, UndoConflict, UnknownVersion
 from bzz.audit.restoring import undo_in
-from bzz.errors import BzzError, Conflict, InvalidInput
+from bzz.errors import BzzError, Conflict, InvalidInput, PreconditionFailed
 from bzz.signals import (
     post_create_instance,
     post_update_instance,
@@ -35,7 +35,7 @@ from bzz.signals import (
 from bzz.values import ABSENT, same
 from tests.audit.checking import check_histories
 from tests.audit.test_restore import GONE, ana, created, gone, operations, raw_of, serving, told
-from tests.house import raw
+from tests.house import raw, stored
 
 __all__ = ["ana", "gone"]
 
@@ -705,3 +705,36 @@ def test_a_preview_raises_what_the_undo_would(history, server, ana):
 def test_outside_of_a_write_there_is_no_unit_to_undo_in(history, house):
     with pytest.raises(BzzError, match="runs in a unit of work: use auditor.write"):
         undo_in(history, 2)
+
+
+# What was seen is what is done
+
+
+@pytest.mark.parametrize("kind", ["restore", "undo"])
+def test_what_was_foreseen_is_done(house, kind):
+    user = house.make(name="Ana", age=1)
+    house.write(lambda: house.User.objects(pk=user.pk).update(age=2))
+    history = house.auditor.history(house.User, user.pk)
+    version = {"restore": 1, "undo": 2}[kind]
+    seen = getattr(history, f"foresee_{kind}")(version)
+
+    assert [Change(("age",), 2, 1)] == seen.changes
+    assert 3 == getattr(history, kind)(version, seen=seen)
+
+
+@pytest.mark.parametrize("kind", ["restore", "undo"])
+@pytest.mark.parametrize("past_bzz", [True, False])
+def test_nothing_is_done_once_the_document_is_not_what_was_seen(house, kind, past_bzz):
+    user = house.make(name="Ana", age=1)
+    house.write(lambda: house.User.objects(pk=user.pk).update(age=2))
+    history = house.auditor.history(house.User, user.pk)
+    version = {"restore": 1, "undo": 2}[kind]
+    seen = getattr(history, f"foresee_{kind}")(version)
+    if past_bzz:
+        raw(house.User).update_one({"_id": user.pk}, {"$set": {"name": "Eve"}})
+    else:
+        house.write(lambda: house.User.objects(pk=user.pk).update(name="Eve"))
+
+    with pytest.raises(PreconditionFailed, match="was changed since the preview"):
+        getattr(history, kind)(version, seen=seen)
+    assert ("Eve", 2) == (stored(user)["name"], stored(user)["age"])
