@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from bzz.audit.diff import Change, alignment, changes_between, pointer
 from bzz.audit.events import Event, State
@@ -82,6 +82,16 @@ def _operation(change: Change) -> dict[str, Any]:
 # Text
 
 
+class Part(NamedTuple):
+    """A piece of a line; `kind` says that it shows what was there, or what is there now."""
+
+    text: str
+    kind: Literal["", "from", "to"] = ""
+
+
+Line: TypeAlias = tuple[Part, ...]
+
+
 def as_text(comparison: Comparison, changes: Iterable[dict[str, Any]]) -> str:
     """A comparison for people at a terminal: two lines that say what is compared, then changes.
 
@@ -89,10 +99,27 @@ def as_text(comparison: Comparison, changes: Iterable[dict[str, Any]]) -> str:
     texts that are long or have lines of their own.  Nothing that a value holds can steer the
     terminal: what is not printable is written as in JSON.
     """
-    lines = [_heading("---", comparison.from_), _heading("+++", comparison.to)]
-    for change in changes:
-        lines.extend(_lines(change["path"], change.get("from", ABSENT), change.get("to", ABSENT)))
-    return "".join(f"{_printable(line)}\n" for line in lines)
+    lines = [*headings(comparison), *lines_of(changes)]
+    return "".join(f"{''.join(part.text for part in line)}\n" for line in lines)
+
+
+def headings(comparison: Comparison) -> list[Line]:
+    """The two lines that say what is compared."""
+    sides = (("---", comparison.from_, "from"), ("+++", comparison.to, "to"))
+    return [_line((_heading(sign, side), kind)) for sign, side, kind in sides]
+
+
+def lines_of(changes: Iterable[dict[str, Any]]) -> Iterator[Line]:
+    """Changes, as the API shows them, as lines of text, in parts; all of it is printable."""
+    for each in changes:
+        if each.get("masked"):
+            yield _line((f"~ {each['path']}: masked", ""))
+        else:
+            yield from _lines(each["path"], each.get("from", ABSENT), each.get("to", ABSENT))
+
+
+def _line(*parts: tuple[str, Any]) -> Line:
+    return tuple(Part(_printable(text), kind) for text, kind in parts)
 
 
 def _heading(sign: str, side: Side) -> str:
@@ -105,40 +132,45 @@ def _heading(sign: str, side: Side) -> str:
     return f"{sign} version {side.version}  {time}  {who}{deleted}"
 
 
-def _lines(path: str, old: Any, new: Any) -> Iterator[str]:
+_KINDS = {"-": "from", "+": "to", " ": ""}
+
+
+def _lines(path: str, old: Any, new: Any) -> Iterator[Line]:
     if isinstance(old, str) and isinstance(new, str) and _is_long(old, new):
-        yield f"~ {path}:"
+        yield _line((f"~ {path}:", ""))
         yield from _beside(old, new)
     elif old is ABSENT or new is ABSENT:
         sign, value = ("+", new) if old is ABSENT else ("-", old)
         if isinstance(value, str) and "\n" in value:
-            yield f"{sign} {path}:"
-            yield from (f"    {sign} {line}" for line in value.split("\n"))
+            yield _line((f"{sign} {path}:", _KINDS[sign]))
+            yield from (_line((f"    {sign} {line}", _KINDS[sign])) for line in value.split("\n"))
         else:
-            yield f"{sign} {path}: {_json(value)}"
+            yield _line((f"{sign} {path}: {_json(value)}", _KINDS[sign]))
     else:
-        yield f"~ {path}: {_json(old)} -> {_json(new)}"
+        before, after = (_json(old), "from"), (_json(new), "to")
+        yield _line((f"~ {path}: ", ""), before, (" -> ", ""), after)
 
 
 def _is_long(old: str, new: str) -> bool:
     return len(old) + len(new) > WIDTH or "\n" in old or "\n" in new
 
 
-def _beside(old: str, new: str) -> Iterator[str]:
+def _beside(old: str, new: str) -> Iterator[Line]:
     before, after = old.split("\n"), new.split("\n")
     if len(before) == len(after) == 1:
         shorter = _without_what_they_share(old, new)
-        yield from (f"    {sign} {_json(text)}" for sign, text in zip("-+", shorter, strict=True))
+        for sign, text in zip("-+", shorter, strict=True):
+            yield _line((f"    {sign} {_json(text)}", _KINDS[sign]))
         return
     rows = list(_rows(before, after))
     changed = {number for number, (sign, _) in enumerate(rows) if sign != " "}
     skipping = False
     for number, (sign, line) in enumerate(rows):
         if {number - 1, number, number + 1} & changed:
-            yield f"    {sign} {line}"
+            yield _line((f"    {sign} {line}", _KINDS[sign]))
             skipping = False
         elif not skipping:
-            yield "      …"
+            yield _line(("      …", ""))
             skipping = True
 
 
