@@ -44,7 +44,8 @@ audit.handlers.across audit.handlers.sight audit.handlers.live_feed audit.handle
 audit.handlers.replay audit.handlers.restore_set audit.handlers.subscriptions
 audit.handlers.across_pages audit.handlers.activity_pages audit.handlers.subscription_pages
 audit.handlers.routing audit.auditor
-cli.output cli.ending cli.application cli.completion cli.naming cli.history cli.worker
+cli.output cli.ending cli.application cli.completion cli.naming cli.telling cli.asking cli.history
+cli.show cli.putting_back cli.restore cli.verify cli.replay cli.adopt cli.export cli.worker
 cli.subscriptions cli.findings cli.server_checks cli.history_checks cli.doctor cli.demo
 cli.serving cli.supervising cli.serve cli.main __main__
 """.split()  # noqa: SIM905 - read in lines

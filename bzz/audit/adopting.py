@@ -88,6 +88,30 @@ def adopt_all(
     return done
 
 
+def without_baseline(
+    auditor: Auditor,
+    model: Model,
+    *,
+    after: str | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[int, int]:
+    """How many documents an adoption would give a baseline, and at how many it would look.
+
+    `after` as of an adoption; `progress` is called now and then with how many were looked at.
+    """
+    auditor.prepare()
+    among = scopes(auditor, model)
+    place = None if after is None else place_of(after, among)
+    new = known = 0
+    for part in parts(among, place):
+        if part.in_documents:
+            for found in without_history(part.scope, part.after, batch=BATCH):
+                new, known = new + len(found.new), known + found.known
+                if progress is not None:
+                    progress(new + known)
+    return new, new + known
+
+
 def _adopted(scope: Scope, ids: list[Any]) -> Adoption:
     done = Adoption()
     while ids:

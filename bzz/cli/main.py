@@ -6,14 +6,20 @@ from typing import Any
 
 import click
 
+from bzz.cli.adopt import adopt
 from bzz.cli.application import APP
 from bzz.cli.completion import completion
 from bzz.cli.demo import demo
 from bzz.cli.doctor import doctor
 from bzz.cli.ending import Interrupted, ending
+from bzz.cli.export import export
 from bzz.cli.history import history
+from bzz.cli.replay import replay
+from bzz.cli.restore import restore, undo
 from bzz.cli.serve import serve
+from bzz.cli.show import blame, diff, show
 from bzz.cli.subscriptions import subscriptions
+from bzz.cli.verify import verify
 from bzz.cli.worker import worker
 from bzz.version import __version__
 
@@ -54,5 +60,22 @@ def bzz(app: str | None) -> None:
     """
 
 
-for each in (completion, demo, doctor, history, serve, subscriptions, worker):
+for each in (
+    adopt,
+    blame,
+    completion,
+    demo,
+    diff,
+    doctor,
+    export,
+    history,
+    replay,
+    restore,
+    serve,
+    show,
+    subscriptions,
+    undo,
+    verify,
+    worker,
+):
     bzz.add_command(each)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import click
 from rich.console import Console
@@ -133,15 +133,16 @@ class Output:
 
     @staticmethod
     def _json(text: str) -> None:
-        # Of what steers a terminal JSON escapes but the older half.
-        click.echo(_escaped(text) if sys.stdout.isatty() else text)
+        click.echo(_fit(text, sys.stdout))
 
     def remark(self, text: str) -> None:
         """Something for people that is not the answer."""
         click.echo(safe(text), err=True)
 
     @contextmanager
-    def progress(self, what: str, total: int | None = None) -> Iterator[Advance]:
+    def progress(
+        self, what: str, total: int | None = None, *, shown: bool = True
+    ) -> Iterator[Advance]:
         """A bar on the standard error, if that is a terminal.  The function says how far it is."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         console = Console(stderr=True)
@@ -150,7 +151,10 @@ class Output:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not (shown and console.is_terminal),
+            # What goes elsewhere than to the terminal of the bar must not be led there by it.
+            redirect_stdout=sys.stdout.isatty(),
+            redirect_stderr=False,
         ) as bar:
             task = bar.add_task(what, total=total)
             # A total is a guess: there may be more by the time that it is reached.
@@ -172,6 +176,16 @@ def _text(value: object) -> Text:
         is_safe = value.plain.isprintable()
         return value if is_safe else Text(safe(value.plain), style=value.style)
     return Text(safe(value))
+
+
+def json_line(value: Any, file: IO[str]) -> str:
+    """A JSON value as the line of a file, which may be a terminal."""
+    return f"{_fit(dumps(value).decode(), file)}\n"
+
+
+def _fit(text: str, file: IO[str]) -> str:
+    # Of what steers a terminal JSON escapes but the older half.
+    return _escaped(text) if file.isatty() else text
 
 
 def _escaped(text: str) -> str:
