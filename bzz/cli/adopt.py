@@ -26,9 +26,9 @@ from bzz.schema import schema_of
 def adopt(
     model: str, after: str | None, dry_run: bool, yes: bool, auditor: Auditor, out: Output
 ) -> None:
-    """Give the documents of MODEL that have no history yet their baseline.
+    """Give documents without a history their baseline.
 
-    May be run again, and while the application writes.
+    Those of MODEL, from before the audit. May be run again, and while the application writes.
     """
     found = model_named(auditor, model)
     with out.progress("Looking") as advance:

@@ -46,7 +46,7 @@ def export(
     auditor: Auditor,
     out: Output,
 ) -> None:
-    """Print events as JSON, each on a line of its own, in the order of their positions.
+    """Print events as JSON lines, in the order of positions.
 
     Those of all models, or of MODEL. At the end the last position is told, and with --after
     that position the next run goes on behind it.

@@ -36,10 +36,9 @@ def history(
     auditor: Auditor,
     out: Output,
 ) -> None:
-    """List the events of one document, newest first; without ID those of all.
+    """List the events of a document, of a model, or of all.
 
-    Without MODEL they are those of all models. Across documents they are in the order of their
-    positions.
+    The newest come first. Across documents they are in the order of their positions.
     """
     if model is None or id is None:
         if model is not None and among is not None:

@@ -15,10 +15,12 @@ from typing import IO, Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bzz.jsontext import dumps, pretty
+
+_TIMES = ("time", "since")
 
 Cells = Callable[[Any], Sequence[object]]
 Advance = Callable[[int], None]
@@ -151,7 +153,7 @@ class Output:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not (shown and console.is_terminal),
+            disable=not (shown and console.is_interactive),
             # What goes elsewhere than to the terminal of the bar must not be led there by it.
             redirect_stdout=sys.stdout.isatty(),
             redirect_stderr=False,
@@ -163,7 +165,9 @@ class Output:
             )
 
     def _table(self, titles: Sequence[str], items: Iterable[Any], cells: Cells) -> int:
-        table = Table(*titles, header_style="bold", box=None, pad_edge=False)
+        # Whatever the width, nothing is left out, and a time stands in one line.
+        columns = [Column(each, overflow="fold", no_wrap=each in _TIMES) for each in titles]
+        table = Table(*columns, header_style="bold", box=None, pad_edge=False)
         for each in items:
             table.add_row(*(_text(cell) for cell in cells(each)))
         if table.row_count:

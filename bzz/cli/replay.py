@@ -42,10 +42,11 @@ def replay(
     auditor: Auditor,
     out: Output,
 ) -> None:
-    """Make documents what their histories say, where they are not: without an event.
+    """Make documents what their histories say.
 
-    What is stored otherwise is shown first, from what the history says to what is stored, and
-    is lost. With --into the documents of MODEL are stored in an empty collection instead.
+    Without an event, and only those that are not so. What is stored otherwise is shown first,
+    from what the history says to what is stored, and is lost. With --into the documents of
+    MODEL are stored in an empty collection instead.
     """
     found = model_named(auditor, model)
     if into is not None:

@@ -69,10 +69,11 @@ def _options(command: Command) -> Command:
 @_options
 @click.option("--to", callback=time, metavar="TIME", help="Of a set: how the documents were then.")
 def restore(to: datetime | None, **given: Any) -> None:
-    """Make an earlier version of a document, or the state at a time, the newest one.
+    """Make an earlier version of a document the newest one.
 
-    Or, with --to and without ID, put a set of documents back to how they were at a time: those
-    of a model, or those with events of an actor or a correlation id since.
+    VERSION may be a time. What will change is shown first. Or, with --to and without ID, put a
+    set of documents back to how they were at a time: those of a model, or those with events of
+    an actor or a correlation id since.
     """
     order = _Order.read("restore", given)
     if order.id is not None:
@@ -90,9 +91,10 @@ def restore(to: datetime | None, **given: Any) -> None:
 @click.option("--since", callback=time, metavar="TIME", help="Of a set: events from then on.")
 @click.option("--until", callback=time, metavar="TIME", help="Of a set: events until then.")
 def undo(since: datetime | None, until: datetime | None, **given: Any) -> None:
-    """Take back what one event of a document changed, and nothing else.
+    """Take back what one event of a document changed.
 
-    Or, without ID, what a request did (--correlation), or somebody (--actor and --since).
+    And nothing else; what will change is shown first. Or, without ID, what a request did
+    (--correlation), or somebody (--actor and --since).
     """
     order = _Order.read("undo", given)
     if order.id is None:

@@ -70,9 +70,10 @@ def diff(
     auditor: Auditor,
     out: Output,
 ) -> None:
-    """Show what leads from one version or time of a document to another.
+    """Show what changed between two versions of a document.
 
-    By default from the version before TO, and to the last one. 0 is before the first.
+    Each is a version or a time; by default from the version before TO, and to the last one.
+    0 is before the first, and from the later to the earlier one is the way back.
     """
     found = document_named(auditor, model, id)
     require_history(found, model, id)
@@ -94,7 +95,10 @@ def diff(
 @audited
 @reported
 def blame(model: str, id: str, auditor: Auditor, out: Output) -> None:  # noqa: A002
-    """Say which version set each value of a document, when, and who did."""
+    """Say which version set each value of a document.
+
+    And when, and who did. Values that were written round bzz are not recorded.
+    """
     found = document_named(auditor, model, id)
     require_history(found, model, id)
     schema = schema_for(found)

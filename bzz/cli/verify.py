@@ -34,10 +34,10 @@ def verify(
     auditor: Auditor,
     out: Output,
 ) -> None:
-    """Prove the histories of a document, of a model, or of all, while writers go on.
+    """Prove the histories of a document, a model, or of all.
 
-    Prints a line for each document that is not what its history says, or whose history is not
-    whole, and ends with 3 if there is one.
+    While writers go on. Prints a line for each document that is not what its history says, or
+    whose history is not whole, and ends with 3 if there is one.
     """
     if model is not None and id is not None:
         if after is not None:
