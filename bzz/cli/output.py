@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import click
 from rich.console import Console
+from rich.file_proxy import FileProxy
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
@@ -124,10 +125,14 @@ class Output:
         console = Console(stderr=err, soft_wrap=True, highlight=False, markup=False, emoji=False)
         for each in lines:
             line = _text(each)
-            if stream.isatty():
-                console.print(line)
-            else:
+            if not stream.isatty():
                 click.echo(line.plain, err=err)
+            elif isinstance(stream, FileProxy):  # a bar is there, which makes room
+                with console.capture() as captured:
+                    console.print(line)
+                stream.write(captured.get())
+            else:
+                console.print(line)
 
     def document(self, value: Any) -> None:
         """A JSON value that is all of the answer: indented on a terminal."""
