@@ -14,6 +14,7 @@ from bzz.audit.tracking import Tracked
 from bzz.cli.application import Command, model_named
 from bzz.cli.naming import complete_models
 from bzz.cli.telling import Teller
+from bzz.errors import SetupError
 from bzz.recording import Model, family
 from bzz.schema import schema_of
 
@@ -71,8 +72,8 @@ class Told(NamedTuple):
 class Across:
     """The events of all models, or of one and those that inherit from it, that are asked for.
 
-    Raises `BadRequest` for what cannot be meant, `PositionGone` for a position that is not the
-    one that a reader was given.
+    Raises `BadRequest` for what cannot be meant, `SetupError` on mongomock, `PositionGone` for a
+    position that is not the one that a reader was given.
     """
 
     def __init__(
@@ -85,12 +86,18 @@ class Across:
         epoch: str | None = None,
     ) -> None:
         self._auditor = auditor
+        auditor.prepare()
         found = None if model is None else model_named(auditor, model)
         tracked = _tracked(auditor, found)
         self._names = {each.name for each in tracked}
         self.asked = Asked.read(filters, schema_of(tracked[0].model))
         self._query = query_across(self.asked, tracked)
         self._correlation = correlation
+        if auditor.seals is None:
+            raise SetupError(
+                "Events of many documents are told by their positions, which only a replica set "
+                "has: name a model and an id."
+            )
         auditor.sequence()  # what is committed by now is told, whoever is to number it
         self.head = auditor.feed.head_after(self.asked.after or 0, epoch)
 

@@ -15,10 +15,10 @@ from typing import IO, Any
 
 import click
 from mongoengine.connection import ConnectionFailure
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from bzz.audit import AuditError
-from bzz.audit.errors import ContextError
+from bzz.audit.errors import ContextError, UndoConflict
 from bzz.cli.output import safe
 from bzz.errors import BadRequest, BzzError, FieldError, InvalidInput
 from bzz.problems import problem_for
@@ -86,12 +86,22 @@ def sentence(error: Exception) -> str | None:
     """
     if isinstance(error, InvalidInput):
         return listed("The document would not be valid:", error.errors)
+    if isinstance(error, UndoConflict):
+        return "\n  ".join([safe(error), *map(_conflict, error.conflicts)])
+    if isinstance(error, DuplicateKeyError):  # its words tell the value, which may be hidden
+        return "Another document has a value of it that is to be unique."
     if isinstance(error, BzzError | AuditError | PyMongoError | ConnectionFailure):
         return safe(error)
     problem = problem_for(error)
     if problem.status == 500:
         return None
     return listed(problem.detail or f"{problem.title}.", problem.errors)
+
+
+def _conflict(conflict: tuple[str, int | None]) -> str:
+    path, version = conflict
+    by = "round bzz" if version is None else f"by version {version}"
+    return safe(f"{path}: changed again {by}")
 
 
 def listed(message: str, faults: Iterable[FieldError]) -> str:

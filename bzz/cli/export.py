@@ -57,9 +57,8 @@ def export(
     with _target(output) as file:
         count, position = _write(across, file, output, out)
     out.remark(
-        f"{named(count, 'event')}, up to position {position:,} of epoch {across.head.epoch}."
-        if count
-        else f"No events, up to position {position:,} of epoch {across.head.epoch}."
+        f"{named(count, 'event') if count else 'No events'}, up to position {position} of epoch "
+        f"{across.head.epoch}."
     )
 
 

@@ -17,6 +17,8 @@ import pytest
 from mongoengine import Document, IntField, StringField
 
 from bzz.audit import Auditor
+from tests.cli import here
+from tests.cli.here import run, told
 from tests.house import own_receivers, own_registry
 
 ROOT = Path(__file__).parents[2]
@@ -302,6 +304,23 @@ def test_a_database_that_does_not_answer_is_told(shop, monkeypatch):
     assert 1 == result.returncode
     assert result.stderr.startswith("Error: ")
     assert "Traceback" not in result.stderr
+
+
+def test_a_database_of_tests_has_no_positions_to_tell_events_by(mock_database, monkeypatch):
+    with own_registry():
+
+        class Page(Document):
+            title = StringField()
+
+        auditor = Auditor(work=False)
+        auditor.track(Page)
+        page = auditor.write(lambda: Page(title="a").save())
+        monkeypatch.setattr(here, "auditor", auditor)
+        result = run("history")
+
+        assert 1 == result.exit_code
+        assert "which only a replica set has: name a model and an id." in result.stderr
+        assert [1] == [each["version"] for each in told("history", "page", str(page.pk))]
 
 
 # Completion -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from bson import ObjectId
+from mongoengine import Document, StringField
 
 from tests.cli.here import run, told
 from tests.house import raw
@@ -159,6 +160,27 @@ def test_a_position_that_is_not_there_is_told(ana):
 
     assert 1 == result.exit_code
     assert "There is no position 99; the last one is 4." in result.stderr
+
+
+def test_a_class_has_the_events_of_those_that_inherit_from_it(house):
+    class Animal(Document):
+        meta = {"allow_inheritance": True}
+        name = StringField()
+
+    class Dog(Animal):
+        bark = StringField(db_field="b")
+
+    for each in (Animal, Dog):
+        house.auditor.track(each)
+    house.write(lambda: Animal(name="a").save())
+    dog = house.write(lambda: Dog(name="d", bark="wau").save())
+    house.auditor.sequence()
+
+    assert ["dog", "animal"] == [each["model"] for each in told("history", "animal")]
+    assert ["dog"] == [each["model"] for each in told("history", "dog")]
+    for model in ("animal", "dog"):
+        [event] = told("history", model, str(dog.pk))
+        assert {"/name", "/bark", "/_cls"} == {each["path"] for each in event["changes"]}
 
 
 def test_the_model_is_named_once(ana):

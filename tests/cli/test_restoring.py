@@ -170,6 +170,7 @@ def test_what_was_changed_again_is_told_with_the_version_that_did(house, ana):
 
     assert 1 == result.exit_code
     assert "cannot be undone: /age was changed again by version 4." in result.stderr
+    assert result.stderr.endswith("\n  /age: changed again by version 4\n")
 
 
 def test_what_todays_model_refuses_is_told_by_field(house):
