@@ -23,9 +23,6 @@ from bzz.cli.output import safe
 from bzz.errors import BadRequest, BzzError, FieldError, InvalidInput
 from bzz.problems import problem_for
 
-FOUND_WRONG = 3
-"""The exit code of commands that look for something wrong, and found it."""
-
 
 class Interrupted(click.ClickException):
     """Somebody pressed Ctrl-C; the message says what has been done until then."""

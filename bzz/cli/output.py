@@ -21,6 +21,9 @@ from rich.text import Text
 
 from bzz.jsontext import dumps, pretty
 
+FOUND_WRONG = 3
+"""The exit code of commands that look for something wrong, and found it."""
+
 _TIMES = ("time", "since")
 
 Cells = Callable[[Any], Sequence[object]]
@@ -54,7 +57,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("There is nobody to ask, and nothing was done: say --yes to do it.")
+        raise click.UsageError("There is nobody to ask: look at it with --dry-run, or say --yes.")
     try:
         agreed = click.confirm(safe(question), err=True)
     except click.Abort as error:

@@ -13,9 +13,9 @@ from bzz.audit.scope import scopes
 from bzz.audit.verifying import Counts, Report
 from bzz.audit.views import show_problem, show_report
 from bzz.cli.application import audited, document_named, model_named
-from bzz.cli.ending import FOUND_WRONG, Interrupted, interruptible
+from bzz.cli.ending import Interrupted, interruptible
 from bzz.cli.naming import id_argument, model_argument
-from bzz.cli.output import Output, reported, styled
+from bzz.cli.output import FOUND_WRONG, Output, reported, styled
 from bzz.cli.telling import change_lines, named
 from bzz.recording import Model
 from bzz.schema import schema_of

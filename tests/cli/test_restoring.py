@@ -136,7 +136,7 @@ def test_without_a_terminal_nothing_is_done_unless_it_is_said(house, ana):
     result = run("restore", "user", str(ana.pk), "1")
 
     assert 2 == result.exit_code
-    assert "There is nobody to ask, and nothing was done: say --yes to do it." in result.stderr
+    assert "There is nobody to ask: look at it with --dry-run, or say --yes." in result.stderr
     assert "~ /age: 2 -> 1" in result.stdout
     assert 3 == len(house.events(ana))
 
