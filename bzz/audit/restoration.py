@@ -128,11 +128,11 @@ class Outlook:
     sample: list[Foreseen] = field(default_factory=list)
     _last: dict[int, int] = field(default_factory=dict, repr=False)
 
-    def note(self, place: Place, last: int) -> None:
+    def _note(self, place: Place, last: int) -> None:
         """Remember the last version of a document."""
         self._last[_key(place)] = last
 
-    def last_of(self, place: Place) -> int:
+    def _last_of(self, place: Place) -> int:
         """The last version that a document had; 0 of one that was not in the set."""
         return self._last.get(_key(place), 0)
 
@@ -435,7 +435,7 @@ class Restoration:
         for stream, those in groupby(places, lambda each: each.stream):
             ids = [each.document for each in those]
             for head in self._auditor.store.heads(stream, ids):
-                found.note(Place(stream, head["d"]), int(head["v"]))
+                found._note(Place(stream, head["d"]), int(head["v"]))
 
     def foresee(self, work: DocumentWork) -> list[Foreseen]:
         """What would be done with one document."""
@@ -480,7 +480,7 @@ class Restoration:
         report = Report()
         who = {"actor": actor, "reason": reason, "correlation": correlation or correlation_from({})}
         for place, work in self.works(after=after):
-            work.expected = None if seen is None else seen.last_of(place)
+            work.expected = None if seen is None else seen._last_of(place)
             self._run_one(work, who)
             tell(report, place, work)
             if progress is not None:

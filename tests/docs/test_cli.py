@@ -1,4 +1,4 @@
-"""The sessions of the page on commands: on a terminal they print what the page shows."""
+"""The sessions of the page on commands: at a terminal they print what the page shows."""
 
 from __future__ import annotations
 
@@ -7,48 +7,32 @@ import pty
 import re
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
-import pytest
+from tests.docs.sessions import ROOT, Place, blocks, steadied, steps
 
-ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "cli.rst").read_text()
-
-# What differs from run to run: times, correlation ids, epochs, the space that a column takes.
-VARYING = [
-    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
-    (re.compile(r"\b[0-9a-f]{32}\b"), "<correlation>"),
-    (re.compile(r"of epoch \S+\."), "of epoch <epoch>."),
-    (re.compile(r"\x1b\[[0-9;]*m"), ""),  # bold
-    (re.compile(r" +$", re.MULTILINE), ""),
-]
-
-
+PAGE = ROOT / "docs" / "cli.rst"
 MARK = "<<end of a command>>"
 
-
-def blocks(language):
-    found = re.findall(
-        rf"^\.\. code-block:: {language}\n\n((?:(?: {{3,}}.*)?\n)+)", PAGE, re.MULTILINE
-    )
-    return [textwrap.dedent(each) for each in found]
+# What differs from run to run besides, and what makes a line bold.
+VARYING = [
+    (re.compile(r"--correlation [0-9a-f]{32}\b"), "--correlation <id>"),
+    (re.compile(r"of epoch \S+\."), "of epoch <epoch>."),
+    (re.compile(r"\x1b\[[0-9;]*m"), ""),
+    (re.compile(r" +$", re.MULTILINE), ""),
+]
+# A terminal of this width, without colours and bars.
+TERMINAL = {"COLUMNS": "100", "TERM": "xterm", "NO_COLOR": "1", "TTY_INTERACTIVE": "0"}
 
 
 def session():
-    """The commands of all consoles of the page, each with what it prints."""
-    steps = []
-    for block in blocks("console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            steps.append((command, output))
-    return steps
+    """What is typed on the page, from its first console to its last."""
+    return [step for each in blocks(PAGE) if each.language == "console" for step in steps(each)]
 
 
-def steadied(text):
+def steady(text):
     for pattern, name in VARYING:
         text = pattern.sub(name, text)
-    return text.strip()
+    return steadied(text)
 
 
 def at_a_terminal(command, **options):
@@ -68,33 +52,21 @@ def at_a_terminal(command, **options):
     return printed.decode().replace("\r\n", "\n")
 
 
-@pytest.fixture
-def shop(tmp_path, database, mongod_uri):
-    """The folder of the page's application, which has a past, and the environment to run it."""
-    program = blocks("python")[0].replace('"shop"', f'"{database.name}"')
-    (tmp_path / "shop.py").write_text(program)
-    environment = {
-        **os.environ,
-        "MONGODB_URI": mongod_uri,
-        "PYTHONPATH": str(ROOT),
-        # A terminal of this width, without colours and bars.
-        "COLUMNS": "100",
-        "TERM": "xterm",
-        "NO_COLOR": "1",
-        "TTY_INTERACTIVE": "0",
-    }
-    subprocess.run([sys.executable, "shop.py"], cwd=tmp_path, env=environment, check=True)
-    return {"cwd": tmp_path, "env": environment}
-
-
-def printed_by(commands, shop):
+def printed_by(commands, place):
     """What each command prints, in one shell for all of them, as for a reader."""
-    here = f'bzz() {{ {sys.executable} -m bzz "$@"; }}; python() {{ {sys.executable} "$@"; }}\n'
+    here = f'bzz() {{ {sys.executable} -m bzz "$@"; }}\n'
     script = here + "".join(f"(exit $code)\n{each}\ncode=$?; echo '{MARK}'\n" for each in commands)
-    return at_a_terminal(["bash", "-c", script], **shop).split(MARK)[:-1]
+    environment = {**place.environment, **TERMINAL}
+    printed = at_a_terminal(["bash", "-c", script], cwd=place.folder, env=environment)
+    return printed.split(MARK)[:-1]
 
 
-def test_the_sessions_print_what_the_page_shows(shop):
-    commands = [command for command, _ in session()]
-    for (command, expected), found in zip(session(), printed_by(commands, shop), strict=True):
-        assert steadied(expected) == steadied(found), command
+def test_the_sessions_print_what_the_page_shows(tmp_path, mongod_uri):
+    place = Place.new(tmp_path, mongod_uri)
+    [program] = [each.text for each in blocks(PAGE) if each.language == "python"]
+    place.write("shop.py", program, database="shop")
+    place.type("python shop.py")
+
+    commands = [each.command for each in session()]
+    for step, found in zip(session(), printed_by(commands, place), strict=True):
+        assert steady(step.output) == steady(found), step.command
