@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import bson
+from mongoengine.errors import ValidationError
 
 from bzz.audit.diff import Change, pointer
 from bzz.audit.events import State
@@ -36,11 +37,14 @@ class Preview:
     changes: before `save()` and `clean()`; paths hold stored names, hidden values are left out.
     last: the number of the document's last event; 0 without any.
     before: the document as stored, None where there is none.
+    refused: why today's model would refuse it, as far as that can be told without code of the
+        application; None otherwise.
     """
 
     changes: list[Change]
     last: int
     before: State | None = field(repr=False)
+    refused: Exception | None = None
 
     @property
     def is_so(self) -> bool:
@@ -53,7 +57,17 @@ def preview_in(
 ) -> Preview:
     """See, within the current unit of work, what would be done.  Raises as `planner`."""
     plan = plan_in(planner, history, version, fields)
-    return Preview(plan.changes, _last(history), plan.before)
+    return Preview(plan.changes, _last(history), plan.before, _refusal(plan))
+
+
+def _refusal(plan: Plan) -> Exception | None:
+    if plan.is_so:
+        return None
+    try:
+        check(plan)
+    except (InvalidInput, ValidationError) as error:
+        return error
+    return None
 
 
 def restore_in(

@@ -19,7 +19,7 @@ from bzz.audit.restoring import Preview
 from bzz.audit.views import show_changes
 from bzz.cli.application import Command, audited, document_named
 from bzz.cli.asking import among_models, correlated
-from bzz.cli.ending import interruptible
+from bzz.cli.ending import interruptible, sentence
 from bzz.cli.naming import id_argument, model_argument, moment_argument, time
 from bzz.cli.output import Output, confirm, confirmed, reported
 from bzz.cli.putting_back import Chosen, Terms, put_back
@@ -194,10 +194,12 @@ def _put_back_one(order: _Order) -> None:
     if seen.is_so:
         out.item(facts, [f"{model} {text} is so already: there is nothing to do."])
         return
-    if terms.dry_run and out.as_json:
+    if terms.dry_run and out.as_json and seen.refused is None:
         out.document(facts)
         return
     out.lines([_title(order, version, seen), *change_lines(changes, indent=2)], err=out.as_json)
+    if seen.refused is not None:
+        raise click.ClickException(sentence(seen.refused) or "Today's model refuses it.")
     if terms.dry_run:
         return
     confirm(f"{order.kind.capitalize()} {model} {text}?", yes=terms.yes)

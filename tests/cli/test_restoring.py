@@ -193,6 +193,23 @@ def test_what_todays_model_refuses_is_told_by_field(house):
     assert 2 == stored(page)["rank"]
 
 
+@pytest.mark.parametrize("how", [["--dry-run"], ["--dry-run", "--json"], ["--yes"], []])
+def test_what_todays_model_refuses_is_foreseen_and_nobody_is_asked(house, how):
+    class Page(Document):
+        title = StringField()
+
+    house.auditor.track(Page)
+    page = house.write(lambda: Page(title="a long title").save())
+    house.write(lambda: Page.objects(pk=page.pk).update(title="b"))
+    Page.title.max_length = 5
+    result = run("restore", "page", str(page.pk), "1", *how)
+
+    assert 1 == result.exit_code
+    assert "\n  /title: String value is too long" in result.stderr
+    assert '~ /title: "b" -> "a long title"' in result.output
+    assert "b" == stored(page)["title"]
+
+
 def test_a_value_that_another_document_has_by_now_is_told(house):
     user = house.make(name="Ana", email="a@example.org")
     house.write(lambda: house.User.objects(pk=user.pk).update(email="b@example.org"))
