@@ -29,7 +29,7 @@ def facts(event):
     """All of an event but what differs from one to the next."""
     names = (
         "stream model version operation changes masked actor reason correlation request gone "
-        "restored_from undo_of schema extra"
+        "restored_from undo_of schema"
     )
     return {name: getattr(event, name) for name in names.split()}
 
