@@ -45,25 +45,23 @@ def loads(text: bytes) -> Any:
         value = _decode(text[len(_BOM) :] if text.startswith(_BOM) else text)
     except RecursionError as error:
         raise ValueError(_too_deep()) from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"This is not valid JSON: {_bad_byte(error)}.") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(f"This is not valid JSON: {_reason(error, text)}.") from error
     _check_depth(value, text)
     return value
 
 
 def _reason(error: Exception, text: bytes) -> str:
+    try:
+        text.decode()
+    except UnicodeDecodeError as found:  # which msgspec names, or not, by its version
+        return f"the byte 0x{text[found.start]:02x} at {found.start} is not UTF-8 there"
     reason = str(error).removeprefix("JSON is malformed: ").replace("(byte ", "(at byte ")
     if not text.strip():
         return "it is empty"
     if reason == "Input data was truncated":
         return f"it ends too early, at byte {len(text)}"
     return reason[:1].lower() + reason[1:]
-
-
-def _bad_byte(error: UnicodeDecodeError) -> str:
-    return f"a string holds the byte 0x{error.object[error.start]:02x}, which is not UTF-8 there"
 
 
 def _too_deep() -> str:
