@@ -125,10 +125,10 @@ class Place:
         return result.stdout.replace(str(self.port), PORT)
 
     @contextmanager
-    def running(self, name: str) -> Iterator[list[str]]:
+    def running(self, *program: str) -> Iterator[list[str]]:
         """Run a program until the end of the block; the lines that it prints, as they come."""
         process = subprocess.Popen(
-            [sys.executable, "-u", name],
+            [sys.executable, "-u", *program],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,

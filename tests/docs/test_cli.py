@@ -1,4 +1,4 @@
-"""The sessions of the page on commands: at a terminal they print what the page shows."""
+"""The sessions of the pages on commands: at a terminal they print what the page shows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import re
 import subprocess
 import sys
 
-from tests.docs.sessions import ROOT, Place, blocks, steadied, steps
+import pytest
 
-PAGE = ROOT / "docs" / "cli.rst"
+from tests.docs.sessions import PORT, ROOT, Place, blocks, steadied, steps
+from tests.support import wait_until
+
+HISTORY = blocks(ROOT / "docs" / "cli.rst")
+OPERATION = blocks(ROOT / "docs" / "cli-operation.rst")
 MARK = "<<end of a command>>"
 
 # What differs from run to run besides, and what makes a line bold.
@@ -19,14 +23,16 @@ VARYING = [
     (re.compile(r"of epoch \S+\."), "of epoch <epoch>."),
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
     (re.compile(r" +$", re.MULTILINE), ""),
+    (re.compile(r"\t"), "  "),  # a page has none
 ]
 # A terminal of this width, without colours and bars.
-TERMINAL = {"COLUMNS": "100", "TERM": "xterm", "NO_COLOR": "1", "TTY_INTERACTIVE": "0"}
+TERMINAL = {"COLUMNS": "110", "TERM": "xterm", "NO_COLOR": "1", "TTY_INTERACTIVE": "0"}
 
 
-def session():
-    """What is typed on the page, from its first console to its last."""
-    return [step for each in blocks(PAGE) if each.language == "console" for step in steps(each)]
+def session(page):
+    """What is typed on a page, from its first console to its last."""
+    typed = [each for each in page if each.language == "console" and each.caption is None]
+    return [step for each in typed for step in steps(each)]
 
 
 def steady(text):
@@ -61,12 +67,32 @@ def printed_by(commands, place):
     return printed.split(MARK)[:-1]
 
 
-def test_the_sessions_print_what_the_page_shows(tmp_path, mongod_uri):
+@pytest.mark.parametrize(
+    ("page", "program", "database"),
+    [
+        pytest.param(HISTORY, "shop.py", "shop", id="history"),
+        pytest.param(OPERATION, "app.py", "news", id="operation"),
+    ],
+)
+def test_the_sessions_print_what_the_page_shows(tmp_path, mongod_uri, page, program, database):
     place = Place.new(tmp_path, mongod_uri)
-    [program] = [each.text for each in blocks(PAGE) if each.language == "python"]
-    place.write("shop.py", program, database="shop")
-    place.type("python shop.py")
+    [code] = [each.text for each in page if each.language == "python"]
+    place.write(program, code, database=database)
+    place.type(f"python {program}")
 
-    commands = [each.command for each in session()]
-    for step, found in zip(session(), printed_by(commands, place), strict=True):
+    commands = [each.command for each in session(page)]
+    for step, found in zip(session(page), printed_by(commands, place), strict=True):
         assert steady(step.output) == steady(found), step.command
+
+
+def test_a_server_says_where_it_serves(tmp_path, mongod_uri):
+    place = Place.new(tmp_path, mongod_uri)
+    [code] = [each.text for each in OPERATION if each.language == "python"]
+    place.write("app.py", code, database="news")
+    [(command, expected)] = [step for each in OPERATION if each.caption for step in steps(each)]
+    arguments = command.replace(PORT, str(place.port)).split()
+    with place.running("-m", *arguments) as printed:
+        wait_until(lambda: printed)
+        found = "".join(printed).replace(str(place.port), PORT)
+
+    assert expected.strip() == found.strip()
