@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bzz import MongoEngineRestHandler
 from bzz.audit import parking, running
 from tests.house import House
 
@@ -33,3 +34,10 @@ def caught_up(house: House, name: str = "index") -> Any:
     subscription = house.auditor.subscription(name)
     subscription.wait_until_caught_up(30)
     return subscription
+
+
+class Guarded(MongoEngineRestHandler):
+    """Refuses the actions that the header names."""
+
+    def may(self, action, model, pk):
+        return action not in self.request.headers.get("X-Never", "").split(",")

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bzz import MongoEngineRestHandler, flatten
-from tests.audit.subscribers import caught_up, hurry, working
+from bzz import flatten
+from tests.audit.subscribers import Guarded, caught_up, hurry, working
 from tests.support import Server
 
 SUBSCRIPTION = "/history/subscriptions/index/"
-
-
-class Guarded(MongoEngineRestHandler):
-    """Refuses the actions that the header names."""
-
-    def may(self, action, model, pk):
-        return action not in self.request.headers.get("X-Never", "").split(",")
 
 
 @pytest.fixture

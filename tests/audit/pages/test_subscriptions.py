@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-import mongoengine
 import pytest
 
-from bzz import MongoEngineRestHandler, flatten
+from bzz import flatten
 from tests.audit.pages.asking import html_of, links, page, preview, send, words
 from tests.audit.pages.looking import EVIL, PHONE, grave, opened
-from tests.audit.subscribers import caught_up, hurry, working
-from tests.house import built, new_database
+from tests.audit.subscribers import Guarded, caught_up, hurry, working
 from tests.support import Server
 
 ROOT = "/history/subscriptions/"
 INDEX = f"{ROOT}index/"
 
 
-class Guarded(MongoEngineRestHandler):
-    """Refuses the actions that the header names."""
-
-    def may(self, action, model, pk):
-        return action not in self.request.headers.get("X-Never", "").split(",")
-
-
-@pytest.fixture(scope="module")
-def running(mongod_uri):
-    with new_database(mongod_uri) as name:
-        mongoengine.connect(name, host=mongod_uri, uuidRepresentation="standard")
-        with built() as house:
-            routes = flatten([house.routes(Guarded), house.auditor.routes(handler=Guarded)])
-            with Server(routes) as server:
-                house.auditor.prepare()
-                house.running = server
-                yield house
-
-
 @pytest.fixture
-def house(running, monkeypatch):
+def server(house, monkeypatch):
     hurry(monkeypatch)
-    yield running
-    running.auditor._declarations.clear()
-    database = mongoengine.get_db()
-    for name in database.list_collection_names():
-        database[name].delete_many({})
-    running.auditor.seals.prepare()
+    with Server(flatten([house.routes(Guarded), house.auditor.routes(handler=Guarded)])) as server:
+        yield server
 
 
 @pytest.fixture
-def server(house):
-    return house.running
-
-
-@pytest.fixture
-def parked(house):
+def parked(house, server):
     """Ana's two events are parked by 'index', which raises what looks like HTML."""
     house.ill = [True]
 
