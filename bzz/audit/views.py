@@ -1,9 +1,10 @@
-"""Events, changes and reports as JSON-ready values, under today's field names."""
+"""Events, changes, reports and subscriptions as JSON-ready values, under today's field names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from bzz.audit.blaming import Blame
 from bzz.audit.comparing import Side
@@ -16,6 +17,10 @@ from bzz.codec import plain
 from bzz.schema import Schema
 from bzz.values import ABSENT, Hidden
 from bzz.work import show_state
+
+if TYPE_CHECKING:
+    from bzz.audit.parking import Parked
+    from bzz.audit.subscription import Status
 
 NOTHING = Hidden.of([])
 
@@ -84,6 +89,27 @@ def show_report(report: Report, schema: Schema) -> dict[str, Any]:
 def show_problem(problem: Problem) -> dict[str, Any]:
     """What is wrong with a history, as the API shows it."""
     return {"kind": problem.kind.value, "version": problem.version, "detail": problem.detail}
+
+
+def show_status(status: Status) -> dict[str, Any]:
+    """How a subscription stands, as the API shows it."""
+    time = status.error_time
+    return {**asdict(status), "error_time": None if time is None else plain(time)}
+
+
+def show_parked(parked: Parked, event: dict[str, Any]) -> dict[str, Any]:
+    """A parked event, as the API shows it, given the event itself as shown."""
+    return {
+        "position": parked.position,
+        "state": parked.state.value,
+        "attempts": parked.attempts,
+        "error": parked.error,
+        "since": plain(parked.since),
+        "skipped_by": parked.skipped_by,
+        "reason": parked.reason,
+        "skipped_at": None if parked.skipped_at is None else plain(parked.skipped_at),
+        "event": event,
+    }
 
 
 def _show_change(change: Change, schema: Schema) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from rich.text import Text
 
 from bzz.audit import Auditor
 from bzz.audit.errors import NotParked
-from bzz.audit.handlers.subscriptions import show_parked, show_status
 from bzz.audit.parking import Parked, Waits
 from bzz.audit.store import unpacked
 from bzz.audit.subscribing import FIRST, LATEST, Start
 from bzz.audit.subscription import Replayed, Restart, Subscription
-from bzz.audit.views import show_event
+from bzz.audit.views import show_event, show_parked, show_status
 from bzz.cli.application import audited, auditor_for
 from bzz.cli.completion import subscription_names
 from bzz.cli.output import Output, confirm, confirmed, reported

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 from bzz.audit.context import checked_reason
@@ -19,8 +18,8 @@ from bzz.audit.handlers.describing import (
 from bzz.audit.handlers.sight import Sight
 from bzz.audit.handlers.verbs import is_allowed
 from bzz.audit.parking import Parked, Waits
-from bzz.audit.subscription import Status, Subscription
-from bzz.codec import plain
+from bzz.audit.subscription import Subscription
+from bzz.audit.views import show_parked, show_status
 from bzz.errors import BadRequest, FieldError, InvalidInput, NotFound
 from bzz.jsonvalues import INT64
 from bzz.openapi import answers, bodies
@@ -290,27 +289,6 @@ class SkipHandler(ParkedHandler):
 
 def _skip(subscription: Subscription, position: int, reason: str, actor: Any) -> None:
     subscription.skip(position, reason=reason, actor=actor)
-
-
-def show_status(status: Status) -> dict[str, Any]:
-    """How a subscription stands, as the API shows it."""
-    time = status.error_time
-    return {**asdict(status), "error_time": None if time is None else plain(time)}
-
-
-def show_parked(parked: Parked, event: dict[str, Any]) -> dict[str, Any]:
-    """A parked event, as the API shows it, given the event itself as shown."""
-    return {
-        "position": parked.position,
-        "state": parked.state.value,
-        "attempts": parked.attempts,
-        "error": parked.error,
-        "since": plain(parked.since),
-        "skipped_by": parked.skipped_by,
-        "reason": parked.reason,
-        "skipped_at": None if parked.skipped_at is None else plain(parked.skipped_at),
-        "event": event,
-    }
 
 
 def _members(values: Any, *known: str) -> dict[str, Any]:
