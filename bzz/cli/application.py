@@ -97,11 +97,16 @@ def model_named(auditor: Auditor, name: str) -> Any:
     return names[name]
 
 
+def unknown(model: str, text: str) -> click.ClickException:
+    """What is raised for an id that no document has or had."""
+    return click.ClickException(f"There is no {model} {text}, and none is known to have been.")
+
+
 def document_named(auditor: Auditor, model: str, text: str) -> History:
     """The history of the document that the API has under `/<model>/<text>/`.
 
-    Raises `click.BadParameter` for what can be no id of the model, and for an id that no document
-    has or had.
+    Raises `click.BadParameter` for what can be no id of the model, and what `unknown` makes where
+    it can be told already that no document has or had the id.
     """
     found = model_named(auditor, model)
     auditor.prepare()
@@ -111,7 +116,7 @@ def document_named(auditor: Auditor, model: str, text: str) -> History:
     except ValueError as error:
         raise click.BadParameter(f"{text!r} can be no id of {model!r}: {error}") from error
     if pk is None:
-        raise click.BadParameter(f"There is no {model} {text!r}, and none is known to have been.")
+        raise unknown(model, text)
     return auditor.history(found, schema.fields[str(schema.pk)].to_python(pk))
 
 

@@ -12,6 +12,7 @@ from bzz.audit import Auditor, History
 from bzz.audit.comparing import Line, lines_of
 from bzz.audit.store import unpacked
 from bzz.audit.views import show_event
+from bzz.cli.application import unknown
 from bzz.cli.output import styled
 from bzz.schema import Schema, schema_of
 
@@ -62,7 +63,7 @@ def require_history(history: History, model: str, text: str) -> int:
         raise click.ClickException(
             f"{model} {text} has no history yet: 'bzz adopt {model}' gives it its baseline."
         )
-    raise click.ClickException(f"There is no {model} {text}, and none is known to have been.")
+    raise unknown(model, text)
 
 
 class Teller:

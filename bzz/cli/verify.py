@@ -12,7 +12,7 @@ from bzz.audit import Auditor
 from bzz.audit.scope import scopes
 from bzz.audit.verifying import Counts, Report
 from bzz.audit.views import show_problem, show_report
-from bzz.cli.application import audited, document_named, model_named
+from bzz.cli.application import audited, document_named, model_named, unknown
 from bzz.cli.ending import Interrupted, interruptible
 from bzz.cli.naming import id_argument, model_argument
 from bzz.cli.output import FOUND_WRONG, Output, reported, styled
@@ -53,7 +53,7 @@ def verify(
 def _verify_one(auditor: Auditor, model: str, text: str, out: Output) -> Counts:
     report = document_named(auditor, model, text).verify()
     if not report.versions and not report.has_no_baseline:
-        raise click.ClickException(f"There is no {model} {text}, and none is known to have been.")
+        raise unknown(model, text)
     tell(auditor, report, out)
     return _summary(Counts().plus(report), out)
 

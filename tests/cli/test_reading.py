@@ -114,6 +114,23 @@ def test_a_document_that_never_was_has_no_history(ana):
     assert f"There is no user {gone}, and none is known to have been." in result.stderr
 
 
+def test_a_model_of_other_ids_is_told_the_same(house):
+    class Member(Document):
+        email = StringField(unique=True)
+
+        @classmethod
+        def get_id_field_name(cls):
+            return cls.email
+
+    house.track(Member)
+    house.make(Member, email="a/b@example.org")
+    result = run("history", "member", "nobody@example.org")
+
+    assert [1] == versions("member", "a/b@example.org")
+    assert 1 == result.exit_code
+    assert "There is no member nobody@example.org, and none is known to have been." in result.stderr
+
+
 def test_a_document_from_before_the_audit_is_said_to_have_no_history_yet(house):
     raw(house.User).insert_one({"_id": (key := ObjectId()), "name": "Old"})
     result = run("history", "user", str(key))
