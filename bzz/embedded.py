@@ -372,5 +372,6 @@ def _last_error(words: str) -> str:
         if entry.get("s") in ("E", "F"):
             error = entry.get("attr", {}).get("error", "")
             error = error.get("errmsg", error) if isinstance(error, dict) else error
-            return f"{entry.get('msg')}: {error}".rstrip(": .")
+            told = " ".join(f"{entry.get('msg')}: {error}".split())  # crashes speak in many lines
+            return told.rstrip(": .")
     return "its log does not say why"

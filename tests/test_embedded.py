@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -535,3 +536,9 @@ def test_failure_of_a_crash_says_what_the_log_says_last():
         os.kill(running.pid, signal.SIGSEGV)
 
         assert re.fullmatch(r"mongod ended with code 139 \(.+\)\.", failure_of(running))
+
+
+def test_what_a_log_says_in_many_lines_is_one_sentence():
+    line = {"s": "F", "ctx": "main", "msg": "Error collecting:\nout of memory\n"}
+
+    assert "Error collecting: out of memory" == embedded._last_error(json.dumps(line))
