@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
@@ -26,6 +25,7 @@ from bzz.audit.subscription import Status, Subscription
 from bzz.audit.tracking import Tracked
 from bzz.cli.findings import FAIL, OK, WARN, Check, Finding
 from bzz.cli.server_checks import bytes_told
+from bzz.cli.telling import lasting
 from bzz.recording import Model
 from bzz.values import ABSENT, EXACT
 
@@ -108,7 +108,7 @@ class HistoryChecks:
         count = history.count_documents({"p": 0}, limit=_MOST)
         waits = max((utc_now() - utc(oldest["t"])).total_seconds(), 0.0)
         number = f"{count} or more" if count == _MOST else str(count)
-        told = f"{number} events wait for their positions, the first for {seconds_told(waits)}."
+        told = f"{number} events wait for their positions, the first for {lasting(waits)}."
         if waits <= _LATE:
             return [Finding("positions", OK, told)]
         remedy = "No process gives them: run the application with work=True, or bzz worker."
@@ -252,7 +252,7 @@ def _standing(check: str, status: Status) -> Finding:
         remedy = f"Mend what failed, then: bzz subscriptions retry {name} (or skip)."
         return Finding(check, WARN, told, remedy)
     if status.age is not None and status.age > _BEHIND:
-        told = f"{where}: the first event has waited for {seconds_told(status.age)}."
+        told = f"{where}: the first event has waited for {lasting(status.age)}."
         remedy = "Its consumer is too slow, or hangs: look at the log of its worker."
         if status.worker is None:
             told, remedy = f"Nobody works for it, {told}", "Start a worker: bzz worker."
@@ -289,13 +289,6 @@ def _list(names: list[str]) -> str:
 
 def _keys(index: Iterable[tuple[str, Any]]) -> str:
     return "(" + ", ".join(f"{name} {way}" for name, way in index) + ")"
-
-
-def seconds_told(seconds: float) -> str:
-    """A length of time for people."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return str(timedelta(seconds=round(seconds)))
 
 
 @contextmanager

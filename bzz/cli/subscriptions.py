@@ -20,6 +20,7 @@ from bzz.audit.views import show_event, show_parked, show_status
 from bzz.cli.application import audited, auditor_for
 from bzz.cli.completion import subscription_names
 from bzz.cli.output import Output, confirm, confirmed, reported
+from bzz.cli.telling import lasting
 from bzz.jsonvalues import INT64, NotThisType, read_time
 from bzz.schema import schema_of
 
@@ -50,7 +51,7 @@ def subscriptions(ctx: click.Context, app: str | None, out: Output) -> None:
             Text(item["state"], _style(item)),
             item["position"],
             item["lag"],
-            _age(item["age"]),
+            lasting(item["age"]),
             item["parked"],
             item["waiting"],
             item["error"],
@@ -68,7 +69,7 @@ def show(name: str, auditor: Auditor, out: Output) -> None:
     lines: list[object] = [f"name: {name}", Text(f"state: {item['state']}", _style(item))]
     lines += [f"{each}: {item[each]}" for each in _NUMBERS]
     if item["age"] is not None:
-        lines.append(f"age: {_age(item['age'])}")
+        lines.append(f"age: {lasting(item['age'])}")
     if item["error"] is not None:
         where = f"at position {item['error_position']}, " if item["error_position"] else ""
         when = f" ({where}{item['error_time']})" if item["error_time"] else ""
@@ -302,13 +303,3 @@ def _count(number: int, what: str) -> str:
 
 def _style(item: dict[str, Any]) -> str:
     return _STYLES[item["state"]]
-
-
-def _age(seconds: float | None) -> str:
-    """How long ago, in words."""
-    if seconds is None:
-        return ""
-    for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {name}"
-    return f"{seconds:.0f} s"

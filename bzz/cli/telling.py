@@ -29,6 +29,16 @@ def named(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def lasting(seconds: float | None) -> str:
+    """A length of time: '90 s', '5 min', '3 h', '2 d'; nothing of None."""
+    if seconds is None:
+        return ""
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
 def who(actor: Mapping[str, Any] | None) -> str:
     """An actor as the API shows it, in a word: an id of kind user, else 'kind:id' or the kind."""
     if actor is None:

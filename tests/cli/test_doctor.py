@@ -19,6 +19,7 @@ from bzz import embedded
 from bzz.audit import Auditor
 from bzz.cli import history_checks, server_checks
 from bzz.cli.main import bzz
+from bzz.cli.telling import lasting
 from tests.audit.subscribers import caught_up, hurry, working
 from tests.cli import here
 from tests.cli.here import run
@@ -455,10 +456,11 @@ def test_events_that_wait_long_for_their_positions_fail(house, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(90.4, "90 s"), (3725, "1:02:05"), (100_000, "1 day, 3:46:40")]
+    ("seconds", "told"),
+    [(None, ""), (90.4, "90 s"), (3725, "62 min"), (100_000, "28 h"), (200_000, "2 d")],
 )
 def test_lengths_of_time_are_for_people(seconds, told):
-    assert told == history_checks.seconds_told(seconds)
+    assert told == lasting(seconds)
 
 
 @pytest.mark.parametrize(
