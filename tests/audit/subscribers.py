@@ -41,3 +41,20 @@ class Guarded(MongoEngineRestHandler):
 
     def may(self, action, model, pk):
         return action not in self.request.headers.get("X-Never", "").split(",")
+
+
+class Sickness:
+    """A consumer that fails at the documents that are `ill`, and writes down the others' events."""
+
+    def __init__(self, house: House, **options: Any) -> None:
+        self.ill: set[Any] = set()
+        self.done: list[int] = []
+        self.tried: list[tuple[int, int]] = []
+        house.auditor.subscribe("index", **options)(self.index)
+
+    def index(self, event: Any, ctx: Any) -> None:
+        self.tried.append((event.position, ctx.attempt))
+        if event.document in self.ill:
+            raise ValueError("ill")
+        ctx.collection("done").insert_one({"_id": event.position})
+        self.done.append(event.position)

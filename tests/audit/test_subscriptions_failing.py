@@ -23,28 +23,13 @@ from bzz.audit.errors import (
 from bzz.audit.running import LEFT_BEHIND
 from bzz.errors import SetupError
 from bzz.transactions import Deadline
-from tests.audit.subscribers import caught_up, hurry, working
+from tests.audit.subscribers import Sickness, caught_up, hurry, working
 from tests.support import wait_until
 
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch):
     hurry(monkeypatch)
-
-
-class Sickness:
-    """A consumer that fails at the documents that are `ill`, and writes down the others' events."""
-
-    def __init__(self, house, **options):
-        self.ill, self.done, self.tried = set(), [], []
-        house.auditor.subscribe("index", **options)(self.index)
-
-    def index(self, event, ctx):
-        self.tried.append((event.position, ctx.attempt))
-        if event.document in self.ill:
-            raise ValueError("ill")
-        ctx.collection("done").insert_one({"_id": event.position})
-        self.done.append(event.position)
 
 
 @pytest.fixture

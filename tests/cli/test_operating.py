@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bzz.cli import output
 from bzz.cli.main import bzz
-from tests.audit.subscribers import caught_up, hurry, working
+from tests.audit.subscribers import Sickness, caught_up, hurry, working
 from tests.cli.here import APPLICATION, run, told
 
 ROOT = Path(__file__).parents[2]
@@ -27,26 +27,12 @@ def in_a_hurry(monkeypatch):
     hurry(monkeypatch)
 
 
-class Consumer:
-    """A consumer that fails at the documents that are `ill`, and writes down the others' events."""
-
-    def __init__(self, house, **options):
-        self.ill, self.done = set(), []
-        house.auditor.subscribe("index", **options)(self.index)
-
-    def index(self, event, ctx):
-        if event.document in self.ill:
-            raise ValueError("ill")
-        ctx.collection("done").insert_one({"_id": event.position})
-        self.done.append(event.position)
-
-
 @pytest.fixture
 def two(house):
     """Two documents, Ana and Ben, with the events 1, 3 and 2, 4."""
 
     def make(**options):
-        consumer = Consumer(house, **options)
+        consumer = Sickness(house, **options)
         documents = [house.make(name=name) for name in ("Ana", "Ben")]
         for each in documents:
             house.write(lambda each=each: each.update(age=1))
