@@ -30,6 +30,7 @@ from bzz.audit.subscribing import FIRST, LATEST, Declaration, Start
 from bzz.errors import Undecided
 from bzz.recording import Model
 from bzz.sessions import kill
+from bzz.silence import is_silence
 from bzz.source import Source
 from bzz.transactions import (
     Deadline,
@@ -58,6 +59,18 @@ _SLICE = 1.0
 
 class Interrupted(Exception):
     """The worker is to end: the event in work is taken back, and nothing is counted."""
+
+
+class _Away(Exception):
+    """The database was away when an event was read; `away` is what the driver raised."""
+
+    def __init__(self, away: Exception) -> None:
+        super().__init__(str(away))
+        self.away = away
+
+
+_NOBODYS_FAULT = (CheckpointMoved, Interrupted, Undecided, _Away)
+"""What is no failure of a consumer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +183,8 @@ class Delivery:
             return self._go_on(checkpoint, head) or is_new_turn
         except CheckpointMoved:
             return True
+        except _Away as error:
+            raise error.away from error
         except Undecided:
             self._end_session()  # whatever it was: it is decided now, and the next step sees it
             return True
@@ -224,7 +239,7 @@ class Delivery:
             return self._queue(checkpoint, events[0], last, state)
         try:
             return self._deliver(checkpoint, events, last)
-        except (CheckpointMoved, Interrupted, Undecided):
+        except _NOBODYS_FAULT:
             raise
         except Exception as error:  # whatever a consumer raises
             if len(events) > 1:  # which of them it was is found out one by one
@@ -300,7 +315,7 @@ class Delivery:
 
         try:
             self._attempt(events, parked.attempts + 1, fence)
-        except (CheckpointMoved, Interrupted, Undecided):
+        except _NOBODYS_FAULT:
             raise
         except Exception as error:  # whatever a consumer raises
             self._failed_again(checkpoint, parked, error)
@@ -333,7 +348,7 @@ class Delivery:
             try:
                 self._once(events, attempt, fence)
                 return
-            except (CheckpointMoved, Interrupted, Undecided):
+            except _NOBODYS_FAULT:
                 raise
             except Exception as error:
                 pause = longest_pause(count)
@@ -342,9 +357,10 @@ class Delivery:
                 time.sleep(random.uniform(0, pause))
 
     def _once(self, events: list[Stored], attempt: int, fence: Callable[[Any], object]) -> None:
+        told = self._read(events)
         effects = Effects(self._client, self.session, fence)
         try:
-            for event in self._told(events):
+            for event in told:
                 context = ConsumerContext(
                     self._declaration.name,
                     attempt=attempt,
@@ -362,6 +378,15 @@ class Delivery:
                 effects.abort()
             if effects.failure is not None and effects.failure is not error:
                 raise effects.failure from error  # the consumer has caught it, or wrapped it
+            raise
+
+    def _read(self, events: list[Stored]) -> list[Event]:
+        """As `_told`.  Raises `_Away` while no database answers, for which no consumer can help."""
+        try:
+            return self._told(events)
+        except Exception as error:
+            if is_silence(error):
+                raise _Away(error) from error
             raise
 
     def _told(self, events: list[Stored]) -> list[Event]:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from mongoengine import get_db
-from pymongo.errors import InvalidOperation
+from pymongo.errors import AutoReconnect, InvalidOperation
 
 from bzz.audit import parking
 from bzz.audit.delivering import Delivery
@@ -690,3 +690,22 @@ def test_an_invalid_operation_that_is_not_the_end_of_the_client_stops_nothing(ho
 
     house.running.logged.clear()
     assert [1] == consumer.done
+
+
+def test_a_database_that_is_away_is_no_failure_of_the_consumer(house, two, monkeypatch):
+    consumer = two()
+    consumer.ill.clear()
+    fails, usual = [AutoReconnect("no primary")], Delivery._told
+
+    def told(delivery, events):
+        if fails:
+            raise fails.pop()
+        return usual(delivery, events)
+
+    monkeypatch.setattr(Delivery, "_told", told)
+    with working(house):
+        status = caught_up(house).status()
+
+    house.running.logged.clear()
+    assert [1, 2, 3, 4, 5, 6] == consumer.done
+    assert (0, None) == (status.failed, status.error)
