@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import bson
-from mongoengine.errors import ValidationError
 
 from bzz.audit.diff import Change, pointer
 from bzz.audit.events import State
@@ -57,17 +56,7 @@ def preview_in(
 ) -> Preview:
     """See, within the current unit of work, what would be done.  Raises as `planner`."""
     plan = plan_in(planner, history, version, fields)
-    return Preview(plan.changes, _last(history), plan.before, _refusal(plan))
-
-
-def _refusal(plan: Plan) -> Exception | None:
-    if plan.is_so:
-        return None
-    try:
-        check(plan)
-    except (InvalidInput, ValidationError) as error:
-        return error
-    return None
+    return Preview(plan.changes, _last(history), plan.before, refusal(plan))
 
 
 def restore_in(
@@ -160,16 +149,21 @@ def carry_out(unit: Unit, plan: Plan) -> Write:
     return write
 
 
-def check(plan: Plan) -> None:
-    """Raise what saving would, where today's model refuses the values of a plan; writes nothing.
+def refusal(plan: Plan) -> Exception | None:
+    """What saving a plan would raise, where today's model refuses its values; writes nothing.
 
     As far as that can be told without code of the application: a class with a `save()`,
-    `clean()` or `validate()` of its own may make them right, and is not judged.  Raises
-    `InvalidInput`, and MongoEngine's `ValidationError`.
+    `clean()` or `validate()` of its own may make them right, and is not judged.
     """
-    document = _prepared(plan)
-    if not has_own_code(type(document)):
-        document.validate(clean=False)
+    if plan.is_so:
+        return None
+    try:
+        document = _prepared(plan)
+        if not has_own_code(type(document)):
+            document.validate(clean=False)
+    except Exception as error:  # also what a field's own validation raises
+        return error
+    return None
 
 
 def _prepared(plan: Plan) -> Any:

@@ -10,7 +10,7 @@ from bzz.audit.handlers.paging import EXPLAINED
 from bzz.audit.handlers.restore import Order, Ordered, RestoreHandler, UndoHandler
 from bzz.audit.pages.change import Asked, Trouble, change, choice_of
 from bzz.audit.planning import Plan
-from bzz.audit.restoring import check
+from bzz.audit.restoring import refusal
 from bzz.errors import BadRequest, NotFound
 from bzz.preconditions import Precondition
 from bzz.problems import Problem
@@ -62,12 +62,8 @@ class ChangePageHandler(DocumentPageHandler, RestoreHandler):
         self.redirect(f"{self.history_url()}#v{version}", status=303)
 
     def foreseen(self, plan: Plan) -> None:
-        """Keep what saving would raise, for the page to tell."""
-        self._refused = None
-        try:
-            check(plan)
-        except Exception as error:  # also what a field's own validation raises
-            self._refused = error
+        """Keep what saving would raise, for the page to tell; the API's answer does not."""
+        self._refused = refusal(plan) if self.wants_page() else None
 
     def _chosen(self) -> list[str]:
         given = self.read_body().nested().get("fields") or []
